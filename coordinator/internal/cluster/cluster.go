@@ -1,0 +1,126 @@
+// Package cluster describes the machines of a site: clusters, their nodes, and
+// what the site's configuration says of how to partition, boot, power and
+// deploy them. It holds data only; package config fills it from files.
+package cluster
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Site is all clusters that one coordinator serves.
+type Site struct {
+	Clusters []*Cluster
+}
+
+// Node is one machine.
+type Node struct {
+	Name    string     // FQDN, as in clusters.conf
+	Address netip.Addr // the address that the boot service leases to it
+	MAC     string     // lower case, colon separated; needed only when the coordinator serves DHCP
+}
+
+// Cluster is a set of alike machines and what to do with them (contract 5.3).
+type Cluster struct {
+	Name         string
+	Prefix       string
+	Arch         string // x86_64 unless the configuration says otherwise
+	Nodes        []Node
+	Partitioning Partitioning
+	MiniOS       MiniOS
+	UserParams   string // boot.kernels.user.params, put before the environment's
+	Bootloader   []byte // site script boot.install_bootloader; empty: the agent's own
+	Startup      []byte // site script boot.startup_script; empty: none
+	Remote       RemoteOps
+	Timeouts     Timeouts
+	Automaton    Automaton
+	SleepPing    time.Duration // wait before the first probe of a rebooted node
+	Variables    map[string]string
+	UseIP        bool // contact nodes by address instead of by name
+	Kexec        bool // false: never kexec (site choice)
+}
+
+// Partitioning says which disk is deployed on and which partition does what.
+// A partition number of -1 means that there is none.
+type Partitioning struct {
+	BlockDevice string // /dev/vda, disk0
+	DiskID      string // suffix of partition labels, "disk0" by default
+	Deploy      int
+	Swap        int
+	Prod        int
+	Tmp         int
+	DisableSwap bool
+	Script      []byte // site script; empty: the built-in GPT scheme
+}
+
+// MiniOS is what a node boots to be deployed (boot.kernels.deploy).
+type MiniOS struct {
+	Kernel      string // file name in the boot repository
+	Initrd      string
+	Params      string
+	Filesystems []string // supported_fs
+}
+
+// Levels of a reboot or power operation, from the gentlest on.
+const (
+	LevelSoft = iota
+	LevelHard
+	LevelVeryHard
+	Levels
+)
+
+// LevelNames are the levels' names in files, on command lines and in messages.
+var LevelNames = [Levels]string{"soft", "hard", "very_hard"}
+
+// Command is a command line of the site's, run on the server by a shell after
+// the patterns HOSTNAME_FQDN, HOSTNAME_SHORT, GROUP_FQDN, GROUP_SHORT were replaced.
+// An empty Line means that the site provides no such command.
+type Command struct {
+	Line  string
+	Group string // file of groups, one comma-separated group a line
+}
+
+// RemoteOps are the site's commands on the machines themselves, by level.
+type RemoteOps struct {
+	Reboot, PowerOn, PowerOff [Levels]Command
+	PowerStatus, Console      Command
+	PerNode                   map[string]NodeOps // command.conf: overrides for single nodes
+}
+
+// NodeOps are the overrides for one node; empty fields do not override.
+type NodeOps struct {
+	Reboot, PowerOn, PowerOff [Levels]Command
+	PowerStatus, Console      Command
+}
+
+// Timeouts are arithmetic expressions in n, the number of nodes; seconds.
+type Timeouts struct {
+	Reboot string
+	Kexec  string
+}
+
+// Automaton is the ordered choice of instances for each macro-step.
+type Automaton struct {
+	SetDeploymentEnv []Instance
+	BroadcastEnv     []Instance
+	BootNewEnv       []Instance
+}
+
+// Instance is one way to do a macro-step.
+type Instance struct {
+	Name       string        // SetDeploymentEnvUntrusted, ...
+	Retries    int           // attempts after the first
+	Timeout    time.Duration // 0: none
+	Raisable   bool          // nodes that are done move on while others retry
+	Breakpoint bool
+	Micro      []MicroOverride
+}
+
+// MicroOverride changes one micro-step of an instance.
+type MicroOverride struct {
+	Name       string
+	Timeout    time.Duration
+	Retries    int
+	Raisable   bool
+	Breakpoint bool
+}

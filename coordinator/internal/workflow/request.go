@@ -1,0 +1,107 @@
+package workflow
+
+import (
+	"time"
+
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/env"
+)
+
+// Kind is what a workflow does to its nodes.
+type Kind string
+
+// The kinds of workflow, named as in the REST API.
+const (
+	Deploy Kind = "deployment"
+	Reboot Kind = "reboot"
+	Power  Kind = "power"
+)
+
+// Request is one validated order of a user: what to do, on which nodes, how.
+// Everything that it names was looked up and permitted before it is made.
+type Request struct {
+	ID      string // D-, R- or P-<uuid>
+	Kind    Kind
+	User    string
+	Created time.Time
+
+	// Nodes by cluster; each cluster runs its own automaton under the one ID.
+	Clusters []ClusterNodes
+
+	Env          *env.Description // nil for most reboots and all power operations
+	EnvOwner     string
+	EnvID        int64 // registry row, -1 for an anonymous environment
+	Files        Files
+	Keys         []byte // authorized_keys lines; empty: none are installed
+	BlockDevice  string // overrides the cluster's
+	Partition    string // number or label; overrides the cluster's
+	BootPart     string
+	ReformatTmp  string // file system for the tmp partition; empty: leave it
+	VLAN         string
+	NoKexec      bool
+	NoBootloader bool
+	NoPartition  bool
+	Force        bool
+	Hook         bool
+	Debug        bool
+	Verbosity    int // 0 to 5, contract 1.8
+	Breakpoint   string
+	Automaton    *cluster.Automaton // --force-steps
+	Variables    map[string]string  // --custom-variable
+	RebootLimit  string             // --reboot-classical-timeout
+	KexecLimit   string             // --reboot-kexec-timeout
+
+	RebootKind  string // simple set_pxe deploy_env recorded_env
+	Level       int    // cluster.LevelSoft...
+	PowerAction string // on off status
+	PXEProfile  string
+}
+
+// ClusterNodes is the part of a request that falls on one cluster.
+type ClusterNodes struct {
+	Cluster *cluster.Cluster
+	Nodes   []string // FQDNs, naturally sorted
+}
+
+// Files are the local copies, in the image cache, of what the environment names.
+type Files struct {
+	Image        File
+	Preinstall   *File
+	Postinstalls []File // same order as in the description
+}
+
+// File is one cached, immutable file.
+type File struct {
+	Path string
+	Size int64
+	Hash string // BLAKE3 of the whole, hexadecimal
+}
+
+// Task is what a micro-step is given to do: one micro-step of one instance, for
+// some nodes. It is handed to the step's implementation by the engine.
+type Task struct {
+	Request  *Request
+	Cluster  *cluster.Cluster
+	Macro    string // SetDeploymentEnv, BroadcastEnv, BootNewEnv; or the reboot or power kind
+	Instance string // SetDeploymentEnvUntrusted, ...
+	Micro    string // micro-step name
+	Argument string // variant: switch_pxe deploy|local, reboot soft|hard, wait_reboot deploy|user
+	Attempt  int    // of the instance, from 0
+	Nodes    []string
+
+	// Note prints a line of the workflow's text at a verbosity level (contract 1.8).
+	Note func(level int, text string)
+	// Output records what a command on a node printed (debug view, and failure reports).
+	Output func(node, command, stdout, stderr string, status int)
+	// Progress tells how far a long step is, for the live view.
+	Progress func(p Progress)
+}
+
+// Progress of a long micro-step.
+type Progress struct {
+	Done, Total int64            // bytes
+	Rate        float64          // bytes per second, now
+	Nodes       map[string]int64 // bytes done by each node
+	Slowest     string           // node that holds the others back, empty if none
+	Reason      string           // why: disk, link, cpu
+}
