@@ -88,6 +88,9 @@ type Task struct {
 	Argument string // variant: switch_pxe deploy|local, reboot soft|hard, wait_reboot deploy|user
 	Attempt  int    // of the instance, from 0
 	Nodes    []string
+	// Limit is the time that the micro-step has; 0 is none. ctx ends a little
+	// later: a step that gives up by itself can say what it was waiting for.
+	Limit time.Duration
 
 	// Note prints a line of the workflow's text at a verbosity level (contract 1.8).
 	Note func(level int, text string)
