@@ -84,3 +84,18 @@ type LiveNode struct {
 	Node  string `json:"node"`
 	Error string `json:"error"`
 }
+
+// Status tells, by cluster, where the nodes of a running workflow are.
+type Status map[string]ClusterStatus
+
+// ClusterStatus is the Status of one cluster.
+type ClusterStatus struct {
+	OK, KO []string
+	Macros map[string]map[string]MicroStatus // by instance, then by micro-step
+}
+
+// MicroStatus tells which nodes passed, failed and are still in one micro-step.
+type MicroStatus struct {
+	OK, KO, Running []string
+	Elapsed         time.Duration
+}

@@ -1,0 +1,37 @@
+package workflow
+
+import "time"
+
+// Record is one transition of one cluster's automaton, as the journal keeps it:
+// the events and the time that the automaton was given. As the automaton is
+// deterministic, its records in order rebuild its state.
+type Record struct {
+	Workflow string
+	Cluster  int // index in Request.Clusters
+	Seq      int // from 1, without gaps, per cluster
+	At       time.Time
+	Events   []Event
+}
+
+// Interrupted is a workflow that was begun and never ended: its coordinator died.
+type Interrupted struct {
+	Request *Request
+	Records []Record // by cluster, then by Seq
+}
+
+// EnvRef names the environment that a node got. ID is -1 for an anonymous one.
+type EnvRef struct {
+	ID      int64
+	Name    string
+	Version int
+	User    string
+}
+
+// NodeUpdate is a new state of nodes in the store (contract 4.10).
+type NodeUpdate struct {
+	Workflow string
+	State    string // deploying deployed deploy_failed rebooting ... aborted prod_env
+	User     string
+	At       time.Time
+	Env      *EnvRef // nil: the node keeps the environment that it had
+}
