@@ -1,0 +1,104 @@
+package kascade
+
+import (
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Defaults of the options.
+const (
+	DefaultWindow      = 32 << 20
+	DefaultDeadAfter   = 2500 * time.Millisecond
+	DefaultStartWithin = 10 * time.Second
+	DefaultReport      = 250 * time.Millisecond
+)
+
+// Peer is one node of a chain and the authenticated link to it.
+type Peer struct {
+	Name string // unique; the chain's order is the natural order of names unless HeadOptions.Order says otherwise
+	Host string // address or name at which the other nodes reach it, without port
+	// Control is the link to Join on that node. Broadcast closes it when the node's
+	// part is over. Close must make a blocked Read or Write return.
+	Control io.ReadWriteCloser
+}
+
+// HeadOptions are the head's choices; the zero value is good.
+type HeadOptions struct {
+	Logger   *slog.Logger   // nil: no log
+	Progress func(Progress) // called from one goroutine; must not block
+	Report   time.Duration  // time between two calls of Progress; 0: DefaultReport
+	Order    []string       // names in the chain's order; those that are missing follow in natural order
+	// Listen is the address of the head's data port, Host the address at which nodes
+	// reach it. Empty: any free port of all addresses, and for each node the local
+	// address from which it is reached.
+	Listen, Host string
+	Window       int64 // bytes that each relay may hold; 0: DefaultWindow
+	// DeadAfter is the silence on a control link after which a node is dead. Two fifths
+	// of it are enough if its neighbour in the chain makes no progress either.
+	DeadAfter time.Duration // 0: DefaultDeadAfter
+	// StartWithin is how long a node may take to get ready; 0: DefaultStartWithin. The
+	// chain does not wait so long: it starts without the late ones, and they follow.
+	StartWithin time.Duration
+}
+
+// NodeOptions are a node's choices; the zero value is good.
+type NodeOptions struct {
+	Logger *slog.Logger // nil: no log
+	Listen string       // address of the node's data port; empty: any free port of all addresses
+	Window int64        // bytes that the relay may hold at most; 0: what the head says
+}
+
+// State is what a node is doing, as the head knows it.
+type State string
+
+// States of a node.
+const (
+	Waiting   State = "waiting"   // has not answered yet
+	Receiving State = "receiving" // gets and relays the stream
+	Finishing State = "finishing" // has every byte; verifies, consumes, commits
+	Relaying  State = "relaying"  // its sink failed; it goes on relaying for others
+	Done      State = "done"      // consumed, verified, committed
+	Failed    State = "failed"
+)
+
+// Progress is the picture of the whole chain at one moment.
+type Progress struct {
+	Elapsed time.Duration
+	Size    int64          // bytes of the source
+	Sent    int64          // payload bytes that the head wrote on data connections
+	Nodes   []NodeProgress // in the chain's order
+}
+
+// NodeProgress is one node's part of a Progress.
+type NodeProgress struct {
+	Name     string
+	State    State
+	Previous string  // who feeds it; empty: the head
+	Received int64   // bytes that arrived in order
+	Consumed int64   // bytes that were verified and written to the sink
+	Rate     float64 // bytes per second received, over about the last second
+	Full     bool    // it does not read, as its window is full: its sink or its successor holds it up
+	Err      error   // why it failed
+}
+
+// Result is how a broadcast ended.
+type Result struct {
+	// Nodes has each peer's name; nil means consumed, verified and committed.
+	Nodes     map[string]error
+	Order     []string      // the chain's order
+	Sent      int64         // payload bytes that the head wrote on data connections
+	Refetched int64         // of these, bytes of chunks that arrived damaged
+	Elapsed   time.Duration // until the last node was done or failed
+}
+
+// Failed counts the nodes that did not succeed.
+func (r *Result) Failed() int {
+	n := 0
+	for _, err := range r.Nodes {
+		if err != nil {
+			n++
+		}
+	}
+	return n
+}
