@@ -72,9 +72,10 @@ type Files struct {
 
 // File is one cached, immutable file.
 type File struct {
-	Path string
-	Size int64
-	Hash string // BLAKE3 of the whole, hexadecimal
+	Path     string
+	Size     int64
+	Hash     string // BLAKE3 of the whole, hexadecimal
+	Manifest []byte `json:"-"` // encoded, as kascade.DecodeManifest reads it; found again by Hash
 }
 
 // Task is what a micro-step is given to do: one micro-step of one instance, for
