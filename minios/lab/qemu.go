@@ -1,0 +1,54 @@
+package lab
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// qemuCommand is the command line of one machine: a network card that boots
+// first, a blank disk that boots second, an entropy source, a serial port, and
+// no display: with graphics=off SeaBIOS, and with it iPXE, writes to the port.
+//
+// The machine starts stopped (-S) and stays when its guest powers it off
+// (-no-shutdown), so that the process lives as long as the lab does, and power
+// is only a matter of QMP. An option whose effect is not plain is explained
+// where it stands.
+func (p Plan) qemuCommand(qemu string, n Node) []string {
+	cpu := "qemu64" // "max" makes TCG 15 % slower
+	if p.Accelerator == KVM {
+		cpu = "host"
+	}
+	command := []string{
+		qemu,
+		"-name", "lab-" + p.Name + "-" + n.Short,
+		"-nodefaults", "-no-user-config", "-display", "none",
+		"-daemonize", "-pidfile", n.PIDFile,
+		"-S", "-no-shutdown",
+		"-machine", "q35,graphics=off", "-accel", p.Accelerator, "-cpu", cpu,
+		"-smp", "1", "-m", fmt.Sprint(p.MemoryMiB),
+		// The lab lasts as long as its disks, hence cache=unsafe.
+		"-drive", "if=none,id=disk0,format=raw,cache=unsafe,discard=unmap,file=" + n.Disk,
+		"-device", "virtio-blk-pci,drive=disk0,bootindex=1,serial=" + n.Short + "-disk0",
+		"-netdev", "tap,id=net0,script=no,downscript=no,vhost=off,ifname=" + n.Short,
+		// Without romfile=: QEMU writes the card's PCI number into its default ROM,
+		// ipxeROM, only; with any other than the ROM's own SeaBIOS would not run it.
+		"-device", "virtio-net-pci,netdev=net0,bootindex=0,mac=" + n.MAC,
+		"-device", "virtio-rng-pci",
+		// What the guest writes is logged whether or not somebody is attached.
+		"-chardev", "socket,id=console,server=on,wait=off,logappend=on,path=" + n.ConsoleSocket + ",logfile=" + n.ConsoleLog,
+		"-serial", "chardev:console",
+		"-qmp", "unix:" + n.QMPSocket + ",server=on,wait=off",
+	}
+	if p.UEFI {
+		command = append(command,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
+			"-drive", "if=pflash,unit=1,format=raw,file="+n.variables())
+	}
+	return command
+}
+
+// variables is the node's own copy of the UEFI variable store.
+func (n Node) variables() string { return filepath.Join(n.directory(), "vars.fd") }
+
+// output is where QEMU's own messages go.
+func (n Node) output() string { return filepath.Join(n.directory(), "qemu.log") }
