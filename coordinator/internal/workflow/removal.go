@@ -1,0 +1,87 @@
+package workflow
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// useless tells whether the request makes a micro-step of an instance pointless:
+// the removal table of contract 4.3.
+func (p *planner) useless(instance string, s MicroStep) bool {
+	r := p.req
+	switch s.Name {
+	case SetVLAN, SetDefaultVLAN:
+		return r.VLAN == ""
+	case SendKeyInDeployEnv:
+		return len(r.Keys) == 0
+	case StartupScript:
+		return len(p.cluster.Startup) == 0
+	}
+	if r.Kind != Deploy {
+		return false
+	}
+	switch s.Name {
+	case CreatePartitionTable:
+		return r.NoPartition || p.wholeDevice()
+	case FormatDeployPart:
+		return r.Env.Image.Kind != "tar" || p.wholeDevice()
+	case FormatTmpPart:
+		return r.ReformatTmp == "" || p.wholeDevice() || r.Env.Multipart || p.cluster.Partitioning.Tmp < 0 || p.deploysOn(p.cluster.Partitioning.Tmp, "TMP")
+	case FormatSwapPart:
+		part := p.cluster.Partitioning
+		return part.DisableSwap || part.Swap < 0 || p.wholeDevice() || r.Env.Multipart || r.Env.OS != "linux" || p.deploysOn(part.Swap, "SWAP")
+	case MountDeployPart:
+		return !p.supported() || !p.mountsIn(instance)
+	case DecompressEnvironment:
+		return r.Env.Image.Kind != "fsa"
+	case ManageAdminPreInstall:
+		return r.Env.Preinstall == nil
+	case ManageAdminPost:
+		return true // no admin postinstall can be configured
+	case ManageUserPost:
+		return len(r.Env.Postinstalls) == 0 || !p.supported()
+	case SendKey:
+		return len(r.Keys) == 0 || !p.supported()
+	case InstallBootloader:
+		return r.NoBootloader || !p.supported()
+	case CheckKernelFiles, UmountDeployPart:
+		return !p.supported()
+	}
+	return false
+}
+
+// mountsIn: an archive is extracted into a mounted file system, so the mount stands
+// in the first macro-step; an image brings its file system, so the mount comes after
+// it. Before a kexec the file system is mounted anew in any case.
+func (p *planner) mountsIn(instance string) bool {
+	archive := p.req.Env.Image.Kind == "tar"
+	switch {
+	case strings.HasPrefix(instance, SetDeploymentEnv):
+		return archive
+	case strings.HasPrefix(instance, BroadcastEnv):
+		return !archive
+	}
+	return true
+}
+
+// wholeDevice: the image is written over a whole disk.
+func (p *planner) wholeDevice() bool { return p.req.BlockDevice != "" && p.req.Partition == "" }
+
+// supported tells whether the mini-OS can mount the environment's file system.
+func (p *planner) supported() bool {
+	known := p.cluster.MiniOS.Filesystems
+	if len(known) == 0 {
+		known = []string{"ext2", "ext3", "ext4", "vfat"} // contract 5.3, supported_fs
+	}
+	return slices.Contains(known, p.req.Env.Filesystem)
+}
+
+// deploysOn tells whether the deployment partition is the one with this number and label.
+func (p *planner) deploysOn(number int, label string) bool {
+	chosen := p.req.Partition
+	if chosen == "" {
+		chosen = strconv.Itoa(p.cluster.Partitioning.Deploy)
+	}
+	return chosen == strconv.Itoa(number) || strings.EqualFold(chosen, label)
+}
