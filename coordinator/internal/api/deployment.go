@@ -1,0 +1,296 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/workflow"
+)
+
+// createDeployment is POST /deployment.
+func (s *server) createDeployment(c *call) (any, error) {
+	req, err := s.order(c, workflow.Deploy, "D-")
+	if err != nil {
+		return nil, err
+	}
+	if !c.has("environment") {
+		return nil, apperr.New(apperr.MissingOption, "Parameter 'environment': it is mandatory; give the name of an environment")
+	}
+	s.readPlace(c, req)
+	readAutomaton(c, req)
+	req.NoKexec = c.set("disable_kexec")
+	req.NoBootloader = c.set("disable_bootloader_install")
+	req.NoPartition = c.set("disable_disk_partitioning")
+	req.RebootLimit = limit(c, "timeout_reboot_classical", countNodes(req))
+	req.KexecLimit = limit(c, "timeout_reboot_kexec", countNodes(req))
+	req.Variables = readVariables(c)
+	if c.has("pxe") {
+		c.fail("pxe", "this server deploys with its own boot profile only; use a reboot of kind set_pxe for yours")
+	}
+	keys := c.text("ssh_authorized_keys")
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	if err := s.readEnvironment(c, req); err != nil {
+		return nil, err
+	}
+	if err := checkTarget(req); err != nil {
+		return nil, err
+	}
+	for _, device := range devices(req) {
+		if err := s.permit(c, req, device); err != nil {
+			return nil, err
+		}
+	}
+	return s.submit(c, req, s.fetchAll(c, req, keys))
+}
+
+var (
+	deviceForm    = regexp.MustCompile(`^[\w/.:-]+$`)
+	partitionForm = regexp.MustCompile(`^\w*$`)
+)
+
+// readPlace reads where on the disks the environment goes.
+func (s *server) readPlace(c *call, req *workflow.Request) {
+	req.BlockDevice = c.text("block_device")
+	if req.BlockDevice != "" && !deviceForm.MatchString(req.BlockDevice) {
+		c.fail("block_device", "%q is neither a device nor the name of a disk", req.BlockDevice)
+	}
+	// deploy_part is what Grid'5000's own interface sends.
+	req.Partition = cmp.Or(c.text("deploy_partition"), c.text("deploy_part"))
+	if !partitionForm.MatchString(req.Partition) {
+		c.fail("deploy_partition", "%q is neither a number nor a label", req.Partition)
+	}
+	if c.has("boot_partition") {
+		n := c.integer("boot_partition", 0)
+		if n < 0 {
+			c.fail("boot_partition", "must not be negative")
+		}
+		req.BootPart = fmt.Sprint(n)
+	}
+	req.ReformatTmp = c.text("reformat_tmp_partition")
+	for _, group := range req.Clusters {
+		known := group.Cluster.MiniOS.Filesystems
+		if req.ReformatTmp != "" && len(known) > 0 && !slices.Contains(known, req.ReformatTmp) {
+			c.fail("reformat_tmp_partition", "cluster %s knows the file systems %s, not %q", group.Cluster.Name, strings.Join(known, ", "), req.ReformatTmp)
+		}
+	}
+}
+
+// readAutomaton reads the instances that replace the configured ones (--force-steps).
+func readAutomaton(c *call, req *workflow.Request) {
+	c.within("automata", func(in *params) {
+		auto := &cluster.Automaton{}
+		for name := range in.values {
+			switch name {
+			case workflow.SetDeploymentEnv, workflow.SetDeploymentMiniOS:
+				auto.SetDeploymentEnv = instances(in, name, workflow.SetDeploymentEnv)
+			case workflow.BroadcastEnv:
+				auto.BroadcastEnv = instances(in, name, name)
+			case workflow.BootNewEnv:
+				auto.BootNewEnv = instances(in, name, name)
+			default:
+				in.fail(name, "there is no such macro-step; they are SetDeploymentEnv, BroadcastEnv and BootNewEnv")
+			}
+		}
+		if in.err() == nil && (auto.SetDeploymentEnv == nil || auto.BroadcastEnv == nil || auto.BootNewEnv == nil) {
+			c.fail("automata", "all of SetDeploymentEnv, BroadcastEnv and BootNewEnv must be given")
+		}
+		req.Automaton = auto
+	})
+}
+
+func instances(in *params, name, macro string) []cluster.Instance {
+	list, ok := in.values[name].([]any)
+	if !ok || len(list) == 0 {
+		in.fail(name, "must be a list of {name, retries, timeout}")
+		return nil
+	}
+	var all []cluster.Instance
+	for _, item := range list {
+		m, ok := item.(map[string]any)
+		if !ok {
+			in.fail(name, "must be a list of {name, retries, timeout}")
+			return nil
+		}
+		p := &params{values: m}
+		inst := cluster.Instance{
+			Name:     workflow.CanonicalInstance(p.text("name")),
+			Retries:  p.integer("retries", 0),
+			Timeout:  time.Duration(p.integer("timeout", 0)) * time.Second,
+			Raisable: true,
+		}
+		switch {
+		case p.err() != nil:
+			in.fail(name, "%v", p.err())
+		case !workflow.KnownInstance(macro, inst.Name):
+			in.fail(name, "%q is no instance of %s", p.text("name"), macro)
+		case inst.Retries < 0 || inst.Timeout < 0:
+			in.fail(name, "retries and timeout of %s must not be negative", inst.Name)
+		}
+		all = append(all, inst)
+	}
+	return all
+}
+
+func readVariables(c *call) map[string]string {
+	vars := c.textMap("custom_variables")
+	for key, value := range vars {
+		if err := env.CheckVariable(key, value); err != nil {
+			c.fail("custom_variables", "%v", err)
+		}
+	}
+	return vars
+}
+
+// readEnvironment finds what is to be deployed: a registered environment, or
+// the description that the request carries.
+func (s *server) readEnvironment(c *call, req *workflow.Request) error {
+	if name, ok := c.values["environment"].(string); ok {
+		c.values["environment"] = map[string]any{"name": name}
+	}
+	var err error
+	c.within("environment", func(in *params) {
+		switch kind := in.oneOf("kind", "database", "database", "anonymous"); {
+		case in.err() != nil:
+		case kind == "anonymous":
+			req.Env, _, err = env.FromMap(in.values)
+			req.EnvOwner = c.caller.User
+		default:
+			err = s.lookUp(c, req, in)
+		}
+	})
+	if c.err() != nil {
+		return c.err()
+	}
+	return err
+}
+
+func (s *server) lookUp(c *call, req *workflow.Request, in *params) error {
+	q := Query{
+		Owner:   in.text("user"),
+		Name:    in.text("name"),
+		Version: in.integer("version", 0),
+		Arch:    in.text("arch"),
+	}
+	q.Last = q.Version == 0
+	if q.Name == "" {
+		in.missing("name")
+	}
+	if in.err() != nil {
+		return nil // reported by whoever made in
+	}
+	found, err := s.Registry.Environments(c.ctx, c.caller, q)
+	if err != nil {
+		return err
+	}
+	e := choose(found, c.caller.User, q.Arch, req)
+	if e == nil {
+		return apperr.New(apperr.InvalidEnvironment, "there is no environment %s that you may use; kaenv3 -l lists them", q)
+	}
+	req.Env, req.EnvOwner, req.EnvID = &e.Description, e.Owner, e.ID
+	return nil
+}
+
+// choose takes the caller's own environment before others', and the one for the
+// clusters' architecture before others.
+func choose(found []Environment, user, arch string, req *workflow.Request) *Environment {
+	rank := func(e *Environment) int {
+		n := 0
+		if e.Owner != user {
+			n += 2
+		}
+		if arch == "" && e.Arch != "" && !fits(e.Arch, req) {
+			n++
+		}
+		return n
+	}
+	var best *Environment
+	for i := range found {
+		if e := &found[i]; best == nil || rank(e) < rank(best) {
+			best = e
+		}
+	}
+	return best
+}
+
+func fits(arch string, req *workflow.Request) bool {
+	for _, group := range req.Clusters {
+		if cmp.Or(group.Cluster.Arch, "x86_64") != arch {
+			return false
+		}
+	}
+	return true
+}
+
+// String names what is looked for, in messages.
+func (q Query) String() string {
+	text := q.Name
+	if q.Version != 0 {
+		text += fmt.Sprintf(" version %d", q.Version)
+	}
+	if q.Arch != "" {
+		text += " for " + q.Arch
+	}
+	if q.Owner != "" {
+		text += " of user " + q.Owner
+	}
+	return text
+}
+
+// checkTarget checks that the environment can go where it is wanted.
+func checkTarget(req *workflow.Request) error {
+	if req.Env.Arch != "" && !fits(req.Env.Arch, req) {
+		return apperr.New(apperr.InvalidEnvironment, "environment %s is for %s, the nodes are not", req.Env.Name, req.Env.Arch)
+	}
+	if req.BlockDevice == "" || req.Partition != "" {
+		return nil
+	}
+	// A device without a partition: the whole of it.
+	if req.Env.Image.Kind != "dd" {
+		return apperr.New(apperr.InvalidOption, "an environment of kind %s needs a partition of %s; choose one with -p", req.Env.Image.Kind, req.BlockDevice)
+	}
+	if req.BootPart == "" {
+		return apperr.New(apperr.MissingOption, "deploying on the whole of %s needs the partition to boot from; choose one with -c (0: the MBR)", req.BlockDevice)
+	}
+	return nil
+}
+
+// devices are what a deployment writes to, named as in the rights table: /dev/sda3,
+// or disk0/PROD where a label names the partition.
+func devices(req *workflow.Request) []func(cl *cluster.Cluster) string {
+	all := []func(cl *cluster.Cluster) string{func(cl *cluster.Cluster) string {
+		switch {
+		case req.BlockDevice != "" && req.Partition == "":
+			return req.BlockDevice
+		case req.Partition != "" && !digits(req.Partition):
+			return cmp.Or(req.BlockDevice, cl.Partitioning.DiskID) + "/" + req.Partition
+		}
+		return partitionOf(cmp.Or(req.BlockDevice, cl.Partitioning.BlockDevice), cmp.Or(req.Partition, fmt.Sprint(cl.Partitioning.Deploy)))
+	}}
+	if req.Env.Multipart {
+		for _, p := range req.Env.Options.Partitions {
+			all = append(all, func(*cluster.Cluster) string { return p.Device })
+		}
+	}
+	return all
+}
+
+// partitionOf is the device of a partition: sda3, nvme0n1p3, disk0p3.
+func partitionOf(device, number string) string {
+	if last := device[max(len(device)-1, 0):]; digits(last) {
+		return device + "p" + number
+	}
+	return device + number
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/engine"
+	"kadeploy/coordinator/internal/workflow"
+)
+
+// maxKeys bounds a file of keys: it is kept in memory and in the journal.
+const maxKeys = 1 << 20
+
+// noteLevel is the verbosity at which fetches are told of.
+const noteLevel = 3
+
+// fetchAll returns what a deployment does before it touches a node: it fetches
+// the keys, the image and the archives, and completes the request with them.
+func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Prepare {
+	client, caller := c.text("client"), c.caller
+	return func(ctx context.Context, note func(level int, text string)) error {
+		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
+			note(noteLevel, fmt.Sprintf("Grab the %s file %s", what, uri))
+			if req.EnvID < 0 {
+				checksum = "" // an anonymous environment's files are what they are
+			}
+			file, err := s.Files.Fetch(ctx, FileRequest{
+				URI: uri, Client: client, Caller: caller, What: what, Checksum: checksum,
+				MaxSize: limit, Keep: req.EnvID >= 0, Holder: req.ID,
+			})
+			return file, asFailure(what, uri, err)
+		}
+		var err error
+		if req.Keys, err = s.grabKeys(keys, get); err != nil {
+			return err
+		}
+		if req.Files.Image, err = get("tarball", req.Env.Image.File, req.Env.Image.Checksum, 0); err != nil {
+			return err
+		}
+		if pre := req.Env.Preinstall; pre != nil {
+			file, err := get("preinstall", pre.Archive, pre.Checksum, s.Limits.Preinstall)
+			if err != nil {
+				return err
+			}
+			req.Files.Preinstall = &file
+		}
+		req.Files.Postinstalls = nil
+		for _, post := range req.Env.Postinstalls {
+			file, err := get("postinstall", post.Archive, post.Checksum, s.Limits.Postinstall)
+			if err != nil {
+				return err
+			}
+			req.Files.Postinstalls = append(req.Files.Postinstalls, file)
+		}
+		return nil
+	}
+}
+
+// fetchKeys is fetchAll for operations that install nothing but keys.
+func (s *server) fetchKeys(c *call, req *workflow.Request, keys string) engine.Prepare {
+	client, caller := c.text("client"), c.caller
+	return func(ctx context.Context, note func(level int, text string)) error {
+		var err error
+		req.Keys, err = s.grabKeys(keys, func(what, uri, checksum string, limit int64) (workflow.File, error) {
+			note(noteLevel, fmt.Sprintf("Grab the %s file %s", what, uri))
+			file, err := s.Files.Fetch(ctx, FileRequest{URI: uri, Client: client, Caller: caller, What: what, MaxSize: limit, Holder: req.ID})
+			return file, asFailure(what, uri, err)
+		})
+		return err
+	}
+}
+
+type getFile func(what, uri, checksum string, limit int64) (workflow.File, error)
+
+func (s *server) grabKeys(uri string, get getFile) ([]byte, error) {
+	if uri == "" {
+		return nil, nil
+	}
+	file, err := get("key", uri, "", maxKeys)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := os.ReadFile(file.Path)
+	if err != nil {
+		return nil, asFailure("key", uri, fmt.Errorf("read its copy in the cache: %w", err))
+	}
+	return keys, nil
+}
+
+// asFailure makes an error of a fetch one that ends the workflow with a code.
+func asFailure(what, uri string, err error) error {
+	if err == nil {
+		return nil
+	}
+	code, ok := apperr.Of(err)
+	if !ok {
+		code = apperr.CacheError
+	}
+	text := fmt.Sprintf("%s file %s: %v", what, uri, err)
+	if what == "tarball" && code == apperr.InvalidFile {
+		text = "Image file not found! " + text // the words that the users' guide explains
+	}
+	return &workflow.Failure{Code: int(code), Message: text}
+}
