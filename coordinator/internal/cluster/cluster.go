@@ -36,8 +36,11 @@ type Cluster struct {
 	Automaton    Automaton
 	SleepPing    time.Duration // wait before the first probe of a rebooted node
 	Variables    map[string]string
-	UseIP        bool // contact nodes by address instead of by name
-	Kexec        bool // false: never kexec (site choice)
+	Preinstalls  []Archive // of the site's, run on the mini-OS before the disk is touched
+	Postinstalls []Archive // of the site's, run before the environment's own
+	Trusted      *Trusted  // nil: no system on a node is trusted to kexec into the mini-OS
+	UseIP        bool      // contact nodes by address instead of by name
+	Kexec        bool      // false: never kexec (site choice)
 }
 
 // Partitioning says which disk is deployed on and which partition does what.
@@ -46,6 +49,7 @@ type Partitioning struct {
 	BlockDevice string // /dev/vda, disk0
 	DiskID      string // suffix of partition labels, "disk0" by default
 	Deploy      int
+	DeployLabel string // label of the deploy partition, "DEPLOY" by default
 	Swap        int
 	Prod        int
 	Tmp         int
@@ -59,7 +63,25 @@ type MiniOS struct {
 	Initrd      string
 	Params      string
 	Filesystems []string // supported_fs
+	Drivers     []string // kernel modules to load once it is up
 }
+
+// Archive is a site's preinstall or postinstall, from a file on the server.
+type Archive struct {
+	File        string
+	Compression string // gzip, bzip2, xz, zstd
+	Script      string // with arguments; "none" runs nothing
+}
+
+// Trusted tells which system on a node's disk is trusted (trusted_deployment).
+type Trusted struct {
+	Partition string // disk0/PROD
+	User      string // who must have deployed it
+	Envs      []TrustedEnv
+}
+
+// TrustedEnv is an environment that is trusted; all are if none is listed.
+type TrustedEnv struct{ Name, User string }
 
 // Levels of a reboot or power operation, from the gentlest on.
 const (

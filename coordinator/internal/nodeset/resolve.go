@@ -110,3 +110,8 @@ func (r *Resolver) resolveExpr(expr string) ([]string, error) {
 	}
 	return names, nil
 }
+
+// Resolve is ResolveAll for a configuration that is used once.
+func Resolve(exprs, configured []string) ([]string, error) {
+	return NewResolver(configured).ResolveAll(exprs)
+}

@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// Sort puts names in the order in which they are shown.
-func Sort(names []string) { slices.SortFunc(names, Compare) }
+// Sort puts names, in place, in the order in which they are shown, and returns them.
+func Sort(names []string) []string {
+	slices.SortFunc(names, Compare)
+	return names
+}
 
 // Compare orders two names naturally: domain first, that is, label by label from
 // the last to the first, and numbers by their value (node-2.lab before node-10.lab).

@@ -45,6 +45,9 @@ func (n *Node) value() *yaml.Node {
 	return n.yaml
 }
 
+// IsMap tells whether the value is a map.
+func (n *Node) IsMap() bool { return n.Exists() && n.value().Kind == yaml.MappingNode }
+
 // Path is where the node stands: keys and indices joined by slashes.
 func (n *Node) Path() string { return n.path }
 

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/expression"
+	"kadeploy/coordinator/internal/tree"
+	"kadeploy/coordinator/internal/workflow"
+)
+
+// automaton reads the instances of each macro-step. A macro-step that is not
+// given has the default ones.
+func automaton(f *file, n *tree.Node) cluster.Automaton {
+	a := workflow.DefaultAutomaton()
+	for _, macro := range []struct {
+		names []string
+		into  *[]cluster.Instance
+	}{
+		{[]string{workflow.SetDeploymentEnv, workflow.SetDeploymentMiniOS}, &a.SetDeploymentEnv},
+		{[]string{workflow.BroadcastEnv}, &a.BroadcastEnv},
+		{[]string{workflow.BootNewEnv}, &a.BootNewEnv},
+	} {
+		var given []cluster.Instance
+		for _, name := range macro.names {
+			for _, item := range n.Get(name).Items() {
+				given = append(given, instance(f, item, name))
+			}
+		}
+		if given != nil {
+			*macro.into = given
+		}
+	}
+	return a
+}
+
+func instance(f *file, n *tree.Node, macro string) cluster.Instance {
+	i := cluster.Instance{
+		Name:       n.Get("type").Must().String(""),
+		Retries:    between(n.Get("retries"), 0, 0, 1000),
+		Timeout:    seconds(n.Get("timeout"), 0),
+		Raisable:   n.Get("raisable").Bool(true),
+		Breakpoint: n.Get("breakpoint").Bool(false),
+	}
+	if i.Name != "" && !strings.HasPrefix(i.Name, macro) {
+		i.Name = macro + i.Name
+	}
+	if i.Name != "" && !workflow.KnownInstance(macro, i.Name) {
+		n.Get("type").Fail("There is no way '%s' to do %s", strings.TrimPrefix(i.Name, macro), macro)
+	}
+	for _, m := range n.Get("microsteps").Items() {
+		i.Micro = append(i.Micro, micro(f, m))
+	}
+	return i
+}
+
+func micro(f *file, n *tree.Node) cluster.MicroOverride {
+	m := cluster.MicroOverride{
+		Name:       n.Get("name").Must().String(""),
+		Timeout:    seconds(n.Get("timeout"), 0),
+		Retries:    between(n.Get("retries"), 0, 0, 1000),
+		Raisable:   n.Get("raisable").Bool(true),
+		Breakpoint: n.Get("breakpoint").Bool(false),
+	}
+	if m.Name != "" && !workflow.KnownMicro(m.Name) {
+		n.Get("name").Fail("There is no micro-step '%s'", m.Name)
+	}
+	f.without(n, "this version runs no operations of the site's own in micro-steps", "substitute", "pre-ops", "post-ops")
+	return m
+}
+
+// timeouts reads the limits of a boot, which are numbers or expressions in n. For
+// one node they must not exceed the time that the instances which boot so have.
+func timeouts(n *tree.Node, a cluster.Automaton) cluster.Timeouts {
+	t := cluster.Timeouts{
+		Reboot: n.Get("reboot").Text("120"),
+		Kexec:  n.Get("kexec").Text("60"),
+	}
+	checkTimeout(n.Get("reboot"), t.Reboot, a, "Untrusted", "Nfsroot", "Classical", "HardReboot")
+	checkTimeout(n.Get("kexec"), t.Kexec, a, "Kexec", "Trusted")
+	return t
+}
+
+func checkTimeout(n *tree.Node, text string, a cluster.Automaton, kinds ...string) {
+	v, err := expression.Eval(text, 1)
+	if err != nil {
+		n.Fail("Invalid value: %v", err)
+		return
+	}
+	if v <= 0 {
+		n.Fail("Invalid value '%s', for one node it must be more than 0 seconds", text)
+	}
+	limit := time.Duration(v * float64(time.Second))
+	for _, list := range [][]cluster.Instance{a.SetDeploymentEnv, a.BootNewEnv} {
+		for _, i := range list {
+			if i.Timeout > 0 && limit > i.Timeout && bootsAs(i.Name, kinds) {
+				n.Fail("%s: longer than the %s of %s, which waits for that boot; shorten it, or raise automata/macrosteps", inSeconds(limit), inSeconds(i.Timeout), i.Name)
+			}
+		}
+	}
+}
+
+func bootsAs(instance string, kinds []string) bool {
+	instance = workflow.CanonicalInstance(instance)
+	for _, kind := range kinds {
+		if instance == workflow.SetDeploymentEnv+kind || instance == workflow.BootNewEnv+kind {
+			return true
+		}
+	}
+	return false
+}
+
+func inSeconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
