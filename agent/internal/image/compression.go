@@ -1,0 +1,149 @@
+package image
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz"
+
+	"kadeploy/agent/internal/fault"
+)
+
+// Names of compressions, as in environment descriptions.
+const (
+	None  = "none"
+	Gzip  = "gzip"
+	Bzip2 = "bzip2"
+	XZ    = "xz"
+	Zstd  = "zstd"
+	LZ4   = "lz4"
+)
+
+// maxWindow is the most memory that a zstd frame may ask for: what the zstd
+// tool decodes without being told to (up to --long=27).
+const maxWindow = 128 << 20
+
+// inputBuffer keeps the decoders' many small reads from crossing the pipe.
+const inputBuffer = 256 << 10
+
+// decompress returns the decoded stream. The compression comes from the
+// description, never from the data: data that says otherwise is an error.
+func decompress(r io.Reader, compression string) (io.ReadCloser, error) {
+	open, ok := decoders[compression]
+	if !ok {
+		return nil, fault.Invalidf("unknown compression %q: use none, gzip, bzip2, xz, zstd or lz4", compression)
+	}
+	br := bufio.NewReaderSize(r, inputBuffer)
+	head, err := br.Peek(tarMagicEnd)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(head) == 0 {
+		return nil, fault.Invalidf("the image is empty")
+	}
+	if got := sniff(head); got != compression && (got != None || compression != None) {
+		if got == None {
+			return nil, fault.Invalidf("the description says that the image is compressed with %s, but its content is not: correct image.compression, or the file", compression)
+		}
+		return nil, fault.Invalidf("the description says that the image's compression is %s, but its content is %s: correct image.compression, or the file", compression, got)
+	}
+	d, err := open(br)
+	if err != nil {
+		return nil, fmt.Errorf("decompress (%s): %w", compression, err)
+	}
+	return &decoder{d, compression}, nil
+}
+
+// decoder says in its errors what was being decoded.
+type decoder struct {
+	io.ReadCloser
+	compression string
+}
+
+func (d *decoder) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if err == nil || err == io.EOF || d.compression == None {
+		return n, err
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return n, fmt.Errorf("decompress (%s): the image is truncated: %w", d.compression, err)
+	}
+	return n, fmt.Errorf("decompress (%s): %w", d.compression, err)
+}
+
+const (
+	tarMagicAt  = 257
+	tarMagicEnd = tarMagicAt + 5
+)
+
+// Magic numbers: RFC 1952 (gzip), RFC 8878 (zstd), the file format documents of xz and lz4.
+var (
+	magicGzip      = []byte{0x1f, 0x8b}
+	magicXZ        = []byte{0xfd, '7', 'z', 'X', 'Z', 0}
+	magicZstd      = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	magicLZ4       = []byte{0x04, 0x22, 0x4d, 0x18}
+	magicLZ4Legacy = []byte{0x02, 0x21, 0x4c, 0x18}
+	magicBzip2     = []byte{0x31, 0x41, 0x59, 0x26, 0x53, 0x59} // first block, after "BZh" and a digit
+	magicBzip2End  = []byte{0x17, 0x72, 0x45, 0x38, 0x50, 0x90} // no block at all
+	magicTar       = []byte("ustar")
+)
+
+// sniff tells the compression of data by its first bytes.
+func sniff(head []byte) string {
+	if len(head) >= tarMagicEnd && bytes.Equal(head[tarMagicAt:tarMagicEnd], magicTar) {
+		return None // a member's name may begin with anything
+	}
+	switch {
+	case bytes.HasPrefix(head, magicGzip):
+		return Gzip
+	case bytes.HasPrefix(head, magicXZ):
+		return XZ
+	case bytes.HasPrefix(head, magicZstd), isSkippable(head, magicZstd):
+		return Zstd
+	case bytes.HasPrefix(head, magicLZ4), bytes.HasPrefix(head, magicLZ4Legacy):
+		return LZ4
+	case len(head) >= 10 && bytes.HasPrefix(head, []byte("BZh")) &&
+		(bytes.Equal(head[4:10], magicBzip2) || bytes.Equal(head[4:10], magicBzip2End)):
+		return Bzip2
+	}
+	return None
+}
+
+// isSkippable reports a skippable frame (RFC 8878, 3.1.2) that is followed by
+// a frame with the given magic number, or whose end is out of sight.
+func isSkippable(head, magic []byte) bool {
+	if len(head) < 8 || head[0]&0xf0 != 0x50 || !bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}) {
+		return false
+	}
+	next := 8 + int64(head[4]) + int64(head[5])<<8 + int64(head[6])<<16 + int64(head[7])<<24
+	return next >= int64(len(head)) || bytes.HasPrefix(head[next:], magic)
+}
+
+var decoders = map[string]func(io.Reader) (io.ReadCloser, error){
+	None: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil },
+	Gzip: func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
+	Bzip2: func(r io.Reader) (io.ReadCloser, error) {
+		return io.NopCloser(bzip2.NewReader(r)), nil
+	},
+	XZ: func(r io.Reader) (io.ReadCloser, error) {
+		d, err := xz.NewReader(r)
+		return io.NopCloser(d), err
+	},
+	Zstd: func(r io.Reader) (io.ReadCloser, error) {
+		// One decoder goroutine beside the writers is faster than zstd's own pipeline.
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
+			zstd.WithDecoderLowmem(false))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	},
+	LZ4: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil },
+}

@@ -1,0 +1,74 @@
+package image
+
+import (
+	"archive/tar"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzExtract throws archives at the extractor: it must neither crash, hang nor
+// touch anything outside of its root.
+func FuzzExtract(f *testing.F) {
+	for _, headers := range [][]tar.Header{
+		{directory("d"), reg("d/f", 10), symlink("d/l", "../.."), reg("d/l/x", 3)},
+		{symlink("l", "/"), hardlink("h", "l"), reg("l/etc", 1)},
+		{{Typeflag: tar.TypeFifo, Name: "fifo"}, {Typeflag: tar.TypeReg, Name: "x", PAXRecords: map[string]string{
+			"SCHILY.xattr.user.a": "b", "SCHILY.acl.access": "user::rw-,group::r--,other::---"}}},
+		{{Typeflag: tar.TypeReg, Name: strings.Repeat("long/", 60) + "name", Size: 600}},
+	} {
+		f.Add(archiveOf(f, headers...))
+	}
+	base := f.TempDir()
+	canary := filepath.Join(base, "canary")
+	if err := os.WriteFile(canary, []byte("alive"), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		root, err := os.MkdirTemp(base, "root")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(root)
+		if hasHuge(archive) {
+			t.Skip("a sparse file of gigabytes only costs time")
+		}
+		begin := time.Now()
+		_, _ = extract(t, archive, root, None)
+		if d := time.Since(begin); d > 10*time.Second {
+			t.Errorf("extraction of %d bytes took %s", len(archive), d)
+		}
+		if b, err := os.ReadFile(canary); err != nil || string(b) != "alive" {
+			t.Fatalf("the file beside the root: %q, %v", b, err)
+		}
+		if entries, err := os.ReadDir(base); err != nil || len(entries) > 2 {
+			t.Fatalf("beside the root: %v, %v, want only the canary", entries, err)
+		}
+	})
+}
+
+func hasHuge(archive []byte) bool {
+	tr := tar.NewReader(strings.NewReader(string(archive)))
+	for {
+		h, err := tr.Next()
+		if err != nil {
+			return false
+		}
+		if h.Size > 64<<20 {
+			return true
+		}
+	}
+}
+
+func FuzzEncodeACL(f *testing.F) {
+	f.Add("user::rw-,user:1000:rwx,group::r--,mask::rwx,other::---")
+	f.Add("default:user:joe:rwx:1000\nother:r-x # effective")
+	f.Fuzz(func(t *testing.T, text string) {
+		value, err := encodeACL(text, func(uint16, string) (uint32, bool) { return 1, true })
+		if err == nil && (len(value)-4)%8 != 0 {
+			t.Errorf("encodeACL(%q) has %d bytes, want 4 + a multiple of 8", text, len(value))
+		}
+	})
+}
