@@ -1,0 +1,86 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/nodeset"
+	"kadeploy/coordinator/internal/profile"
+	"kadeploy/coordinator/internal/workflow"
+	agentv1 "kadeploy/proto/agent/v1"
+)
+
+// switchPXE says what the node boots next.
+type switchPXE struct{ nodes }
+
+func (s switchPXE) do(ctx context.Context, t *workflow.Task, node string) error {
+	p, err := bootProfile(t)
+	if err != nil {
+		return err
+	}
+	return s.Profiles.SetBootProfile(ctx, node, t.Request.ID, p)
+}
+
+func bootProfile(t *workflow.Task) (profile.Profile, error) {
+	switch t.Argument {
+	case workflow.ToDeploy:
+		m := t.Cluster.MiniOS
+		return profile.Profile{Kind: profile.MiniOS, Kernel: m.Kernel, Initrd: m.Initrd, Params: m.Params}, nil
+	case workflow.ToLocal:
+		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition)}, nil
+	case workflow.ToCustom:
+		return profile.Profile{Kind: profile.Custom, Script: t.Request.PXEProfile, User: t.Request.User}, nil
+	}
+	return profile.Profile{}, fmt.Errorf("boot profile %q is not one that this coordinator serves: deploy or local", t.Argument)
+}
+
+// reboot cuts and restores the power of machines, or has them reset, by the
+// site's commands.
+type reboot struct{ nodes }
+
+func (s reboot) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
+	level := cluster.LevelSoft
+	for i, name := range cluster.LevelNames {
+		if name == t.Argument {
+			level = i
+		}
+	}
+	s.boots.remember(s.Agents, t.Nodes)
+	s.Power.Reboot(ctx, t.Cluster, level, t.Nodes, func(level int, names []string) {
+		t.Note(3, fmt.Sprintf("Performing a %s reboot on %s", cluster.LevelNames[level], nodeset.Fold(names)))
+	}, report)
+}
+
+// rebootFromDeployEnv has the mini-OS reboot by itself.
+type rebootFromDeployEnv struct{ nodes }
+
+func (s rebootFromDeployEnv) do(ctx context.Context, _ *workflow.Task, node string) error {
+	return s.leave(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+		_, err := agent.Reboot(ctx, &agentv1.RebootRequest{})
+		return err
+	})
+}
+
+// power switches machines on or off, or asks whether they are on.
+type power struct{ nodes }
+
+func (s power) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
+	var mu sync.Mutex
+	s.Power.Switch(ctx, t.Cluster, t.Argument, t.Request.Level, t.Nodes, func(node, output string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if t.Output != nil {
+			t.Output(node, "power "+t.Argument, output, "", exitOf(err))
+		}
+		report(node, err)
+	})
+}
+
+func exitOf(err error) int {
+	if err != nil {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,74 @@
+package steps
+
+import (
+	"context"
+
+	"kadeploy/coordinator/internal/workflow"
+	agentv1 "kadeploy/proto/agent/v1"
+)
+
+// installKeys adds the user's keys to those that open a root shell on the mini-OS
+// or on the deployed system.
+type installKeys struct {
+	nodes
+	root string
+}
+
+func (s installKeys) do(ctx context.Context, t *workflow.Task, node string) error {
+	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+		_, err := agent.InstallKeys(ctx, &agentv1.InstallKeysRequest{Root: s.root, Keys: t.Request.Keys})
+		return err
+	})
+}
+
+// checkKernelFiles checks that what is to be booted is there.
+type checkKernelFiles struct{ nodes }
+
+func (s checkKernelFiles) do(ctx context.Context, t *workflow.Task, node string) error {
+	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+		boot := t.Request.Env.Boot
+		_, err := agent.CheckKernel(ctx, &agentv1.CheckKernelRequest{Root: s.ExtractionDir, Kernel: boot.Kernel, Initrd: boot.Initrd})
+		return err
+	})
+}
+
+// installBootloader runs the site's script, or has the agent install grub.
+type installBootloader struct{ nodes }
+
+func (s installBootloader) do(ctx context.Context, t *workflow.Task, node string) error {
+	if len(t.Cluster.Bootloader) > 0 {
+		return s.run(ctx, t, node, "boot loader script", s.script(t, t.Cluster.Bootloader))
+	}
+	boot := t.Request.Env.Boot
+	environment := s.variables(t)
+	for name, value := range custom(t) {
+		environment[name] = value // BOOTLOADER_* stand under their own names too
+	}
+	return s.output(t, node, "install the boot loader", func() (runStream, error) {
+		agent, err := s.session(ctx, node)
+		if err != nil {
+			return nil, err
+		}
+		return agent.InstallBootloader(ctx, &agentv1.InstallBootloaderRequest{
+			Root:       s.ExtractionDir,
+			Disk:       &agentv1.Target{Disk: blockDevice(t)},
+			RootTarget: deployTarget(t),
+			Kernel:     boot.Kernel, Initrd: boot.Initrd, KernelParams: kernelParams(t),
+			Environment: environment,
+		})
+	})
+}
+
+// kexec jumps into the system that was deployed.
+type kexec struct{ nodes }
+
+func (s kexec) do(ctx context.Context, t *workflow.Task, node string) error {
+	boot := t.Request.Env.Boot
+	return s.leave(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+		_, err := agent.Kexec(ctx, &agentv1.KexecRequest{
+			Root: s.ExtractionDir, Kernel: boot.Kernel, Initrd: boot.Initrd,
+			CommandLine: kernelParams(t), RootTarget: deployTarget(t),
+		})
+		return err
+	})
+}

@@ -1,0 +1,48 @@
+package steps
+
+import (
+	"errors"
+	"io"
+	"strings"
+)
+
+// Sizes of what is kept of a command's output, in bytes and lines.
+const (
+	keptBytes = 20000 // as the original keeps by default (contract 5.1, outputs_size)
+	lastLines = 5
+)
+
+// tail keeps the end of what is written to it.
+type tail struct{ b []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if excess := len(t.b) - keptBytes; excess > 0 {
+		t.b = append(t.b[:0], t.b[excess:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return string(t.b) }
+
+// last is the end of what a command printed, its errors if there are any, for
+// the end of a message.
+func last(stdout, stderr *tail) string {
+	text := strings.TrimSpace(stderr.String())
+	if text == "" {
+		text = strings.TrimSpace(stdout.String())
+	}
+	if text == "" {
+		return ""
+	}
+	lines := strings.Split(text, "\n")
+	return ": " + strings.Join(lines[max(0, len(lines)-lastLines):], " | ")
+}
+
+// ended makes the orderly end of a stream no error.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package steps
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"kadeploy/coordinator/internal/workflow"
+)
+
+// waitReboot waits until a node answers as what it should have become.
+type waitReboot struct{ nodes }
+
+func (s waitReboot) do(ctx context.Context, t *workflow.Task, node string) error {
+	address, err := address(t, node)
+	if err != nil {
+		return err
+	}
+	if err := sleep(ctx, t.Cluster.SleepPing); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(t.Argument, "deploy") {
+		return s.Prober.UserSystem(ctx, address)
+	}
+	if err := s.Prober.MiniOS(ctx, address); err != nil {
+		return err
+	}
+	_, boot, err := s.Agents.Session(ctx, node, s.boots.last(node))
+	if err == nil {
+		s.boots.set(node, boot)
+	}
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// boots remembers which boot of the mini-OS each node was in when it was told to
+// reboot, so that an agent that has not gone yet is not taken for the new one.
+type boots struct {
+	mu sync.Mutex
+	id map[string]string
+}
+
+func newBoots() *boots { return &boots{id: make(map[string]string)} }
+
+func (b *boots) remember(agents Agents, nodes []string) {
+	for _, node := range nodes {
+		b.set(node, agents.BootID(node))
+	}
+}
+
+func (b *boots) set(node, id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.id[node] = id
+}
+
+func (b *boots) last(node string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.id[node]
+}
