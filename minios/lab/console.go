@@ -86,7 +86,8 @@ func skipEscape(rest []byte) []byte {
 const Leave = 0x1d
 
 // Attach connects a node's serial port with in and out, until the Leave key,
-// the end of in, or the end of ctx. QEMU serves one such connection at a time.
+// the end of in, or the end of ctx. A read of in may still be going on when it
+// returns. QEMU serves one such connection at a time.
 func (l *Lab) Attach(ctx context.Context, node string, in io.Reader, out io.Writer) error {
 	n, err := l.Node(node)
 	if err != nil {
@@ -99,23 +100,25 @@ func (l *Lab) Attach(ctx context.Context, node string, in io.Reader, out io.Writ
 	if err != nil {
 		return fmt.Errorf("attach to the console of %s: %w", n.Name, err)
 	}
-	defer connection.Close()
-
-	ended := make(chan error, 2)
-	go func() { ended <- keysTo(connection, in) }()
+	typed := make(chan error, 1)
+	shown := make(chan error, 1)
+	go func() { typed <- keysTo(connection, in) }()
 	go func() {
 		_, err := io.Copy(out, connection)
-		ended <- err
+		shown <- err
 	}()
 	select {
 	case <-ctx.Done():
-		return nil
-	case err := <-ended:
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("console of %s: %w", n.Name, err)
-		}
-		return nil
+	case err = <-typed:
+	case err = <-shown:
+		shown <- nil
 	}
+	connection.Close()
+	<-shown // nothing is written to out from here on
+	if err != nil {
+		return fmt.Errorf("console of %s: %w", n.Name, err)
+	}
+	return nil
 }
 
 // keysTo copies what is typed, up to the Leave key.
