@@ -1,13 +1,279 @@
 package kascade
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kadeploy/kascade/internal/chain"
+	"kadeploy/kascade/internal/wire"
 )
 
+// tick is how often the head looks for silent nodes.
+const tick = 50 * time.Millisecond
+
 // Broadcast is the head: it returns when every peer has either proved that it
-// consumed everything or failed. An error is returned only if the head itself
-// could not work, or ctx ended; the peers' failures are in the Result.
+// consumed everything or failed, and has closed every peer's control link. An error is
+// returned only if the head itself could not work, or ctx ended; the peers' failures
+// are in the Result, which is nil only if nothing was begun.
 func Broadcast(ctx context.Context, src Source, m *Manifest, peers []Peer, opts HeadOptions) (*Result, error) {
-	return nil, errors.ErrUnsupported
+	h, err := newHead(src, m, peers, opts)
+	if err != nil {
+		for _, p := range peers {
+			p.Control.Close()
+		}
+		return nil, fmt.Errorf("broadcast: %w", err)
+	}
+	return h.run(ctx)
+}
+
+// head is one broadcast. The goroutine of run owns the chain.
+type head struct {
+	src   Source
+	m     *Manifest
+	opts  HeadOptions
+	log   *slog.Logger
+	peers []*peer // a node's number is its place here
+	key   [wire.KeySize]byte
+
+	chain     *chain.Chain
+	events    chan chain.Event
+	failed    chan error // why the head itself cannot go on
+	port      *dataPort
+	refetched atomic.Int64
+	rates     []rate
+	wg        sync.WaitGroup
+}
+
+// peer is one node, at the head.
+type peer struct {
+	Peer
+	link *link
+	port uint16 // of the node's data port, once it is ready
+	// headHost is where the node reaches the head's data port.
+	headHost string
+}
+
+func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	if src.Size() != m.Size {
+		return nil, fmt.Errorf("the source has %d bytes, its manifest says %d: make the manifest again", src.Size(), m.Size)
+	}
+	if len(peers) > wire.MaxNodes {
+		return nil, fmt.Errorf("%d nodes, the limit is %d", len(peers), wire.MaxNodes)
+	}
+	opts.Window = cmp.Or(opts.Window, DefaultWindow)
+	opts.DeadAfter = cmp.Or(opts.DeadAfter, DefaultDeadAfter)
+	opts.StartWithin = cmp.Or(opts.StartWithin, DefaultStartWithin)
+	opts.Report = cmp.Or(opts.Report, DefaultReport)
+	h := &head{src: src, m: m, opts: opts, log: opts.Logger, events: make(chan chain.Event, 1024), failed: make(chan error, 1)}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	rand.Read(h.key[:])
+	names := map[string]bool{}
+	for _, p := range sorted(peers, opts.Order) {
+		if p.Name == "" || names[p.Name] {
+			return nil, fmt.Errorf("name %q of a node is empty or not unique", p.Name)
+		}
+		names[p.Name] = true
+		h.peers = append(h.peers, &peer{Peer: p, link: newLink(p.Control)})
+	}
+	h.rates = make([]rate, len(peers))
+	return h, nil
+}
+
+// sorted is the peers in the chain's order.
+func sorted(peers []Peer, order []string) []Peer {
+	place := map[string]int{}
+	for i, name := range order {
+		place[name] = i - len(order)
+	}
+	s := slices.Clone(peers)
+	slices.SortStableFunc(s, func(a, b Peer) int {
+		if c := cmp.Compare(place[a.Name], place[b.Name]); c != 0 {
+			return c
+		}
+		switch {
+		case chain.NaturalLess(a.Name, b.Name):
+			return -1
+		case chain.NaturalLess(b.Name, a.Name):
+			return 1
+		}
+		return 0
+	})
+	return s
+}
+
+// fatal notes that the head cannot go on; the first reason counts.
+func (h *head) fatal(err error) {
+	select {
+	case h.failed <- err:
+	default:
+	}
+}
+
+func (h *head) run(outer context.Context) (*Result, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(outer))
+	defer cancel()
+	start := time.Now()
+	cfg := chain.Config{Size: h.m.Size, Window: h.opts.Window, DeadAfter: h.opts.DeadAfter, StartWithin: h.opts.StartWithin}
+	for _, p := range h.peers {
+		cfg.Names = append(cfg.Names, p.Name)
+	}
+	h.chain = chain.New(cfg)
+	var err error
+	if h.port, err = listen(ctx, h.opts.Listen, h.key[:], h.log, h.open); err != nil {
+		for _, p := range h.peers {
+			p.link.close()
+		}
+		return nil, fmt.Errorf("broadcast: %w", err)
+	}
+	h.wg.Go(func() { h.port.run(ctx) })
+	var links sync.WaitGroup
+	for i := range h.peers {
+		links.Go(func() { h.serve(outer, i) })
+	}
+	err = h.decide(outer, start)
+	elapsed := time.Since(start)
+	h.partAll(&links)
+	cancel()
+	h.wg.Wait()
+	return h.result(elapsed), err
+}
+
+// decide feeds the chain with events until it is over, and obeys it.
+func (h *head) decide(outer context.Context, start time.Time) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	// The chain's clock does not run on while this process sleeps: what the nodes said
+	// meanwhile is not read yet, and their silence means nothing.
+	var now, reported time.Duration
+	last := start
+	step := func(ev chain.Event) {
+		t := time.Now()
+		now += min(t.Sub(last), 4*tick)
+		last = t
+		for _, cmd := range h.chain.Step(now, ev) {
+			h.obey(cmd)
+		}
+	}
+	var failure error
+	end := func(err error) {
+		if failure == nil {
+			failure = err
+			step(chain.Cancel{Reason: "cancelled: " + err.Error()})
+		}
+	}
+	done := outer.Done()
+	for step(chain.Tick{}); !h.chain.Over(); {
+		select {
+		case ev := <-h.events:
+			step(ev)
+		case <-done:
+			done = nil
+			end(context.Cause(outer))
+		case err := <-h.failed:
+			end(fmt.Errorf("broadcast: %w", err))
+		case <-ticker.C:
+			for len(h.events) > 0 {
+				step(<-h.events)
+			}
+			step(chain.Tick{})
+			if h.opts.Progress != nil && time.Since(start)-reported >= h.opts.Report {
+				reported = time.Since(start)
+				h.opts.Progress(h.progress(reported))
+			}
+		}
+	}
+	if h.opts.Progress != nil {
+		h.opts.Progress(h.progress(time.Since(start)))
+	}
+	return failure
+}
+
+// obey does what the chain commands.
+func (h *head) obey(cmd chain.Command) {
+	switch c := cmd.(type) {
+	case chain.Attach:
+		h.log.Debug("attach", "node", h.peers[c.Node].Name, "previous", h.name(c.Previous), "generation", c.Gen)
+		m := &wire.Attach{Gen: c.Gen, Previous: wire.HeadID, Name: "head", Host: h.peers[c.Node].headHost, Port: h.port.number()}
+		if c.Previous != chain.Head {
+			p := h.peers[c.Previous]
+			m.Previous, m.Name, m.Host, m.Port = uint32(c.Previous), p.Name, p.Host, p.port
+		}
+		h.peers[c.Node].link.send(m)
+	case chain.Drop:
+		if c.Node == chain.Head {
+			h.port.drop(uint32(c.Reader))
+		} else {
+			h.peers[c.Node].link.send(&wire.Drop{Reader: uint32(c.Reader)})
+		}
+	case chain.Release:
+		h.part(c.Node, &wire.Release{})
+	case chain.Stop:
+		h.log.Warn("node stopped", "node", h.peers[c.Node].Name, "reason", c.Reason)
+		h.part(c.Node, &wire.Stop{Reason: c.Reason})
+	default:
+		panic(fmt.Sprintf("kascade: unknown command %v", cmd))
+	}
+}
+
+// name is how a node is called in messages.
+func (h *head) name(i int) string {
+	if i == chain.Head {
+		return "head"
+	}
+	return h.peers[i].Name
+}
+
+// part sends a node its last message. The node closes the link; one that does not is
+// cut off after a while. Closing here at once could reset the link under the message.
+func (h *head) part(i int, last wire.Message) {
+	l := h.peers[i].link
+	l.send(last)
+	h.wg.Go(func() {
+		select {
+		case <-l.ended:
+		case <-time.After(partingWait):
+			l.close()
+		}
+	})
+}
+
+// partAll waits until every link has ended; part has set a limit to it. What the nodes
+// still say interests nobody.
+func (h *head) partAll(links *sync.WaitGroup) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for range h.events {
+		}
+	}()
+	links.Wait()
+	close(h.events)
+	<-drained
+}
+
+func (h *head) result(elapsed time.Duration) *Result {
+	r := &Result{Nodes: map[string]error{}, Sent: h.port.sent.Load(), Refetched: h.refetched.Load(), Elapsed: elapsed}
+	for _, i := range h.chain.Order() {
+		r.Order = append(r.Order, h.peers[i].Name)
+	}
+	for i, p := range h.peers {
+		r.Nodes[p.Name] = nil
+		if v := h.chain.View(i); v.State != chain.Done {
+			r.Nodes[p.Name] = errors.New(v.Reason)
+		}
+	}
+	return r
 }

@@ -3,13 +3,262 @@ package kascade
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kadeploy/kascade/internal/window"
+	"kadeploy/kascade/internal/wire"
 )
+
+// Patience of a node with its head.
+const (
+	startWait    = 30 * time.Second // for START
+	leastSilence = 10 * time.Second // of the head, before a node gives up
+	partingWait  = 2 * time.Second  // for the other side to close after the last message
+)
+
+// errReleased ends a node's part well.
+var errReleased = errors.New("released by the head")
 
 // Join is a node's part: it obeys the head over control, relays to its successor,
 // and feeds the sink with verified bytes. When the sink fails the node goes on
 // relaying, and its error is returned at the end. Join closes control before it
 // returns; Close must make a blocked Read or Write return.
+//
+// It returns nil only if every byte was verified and consumed, the sink's Commit
+// returned nil, and the head knows.
 func Join(ctx context.Context, control io.ReadWriteCloser, sink Sink, opts NodeOptions) error {
-	return errors.ErrUnsupported
+	log := opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	n := &node{
+		sink: &guardedSink{sink: sink}, opts: opts, log: log, link: newLink(control),
+		started: make(chan struct{}), attach: make(chan *wire.Attach, 1),
+	}
+	return n.run(ctx)
+}
+
+// node is one node's part in one chain.
+type node struct {
+	sink *guardedSink
+	opts NodeOptions
+	log  *slog.Logger
+	link *link
+
+	heard   atomic.Int64  // unix nanoseconds of the head's last message
+	started chan struct{} // closed when START was taken
+	start   *wire.Start   // what it said
+	digests *digestList
+	win     *window.Window
+	port    *dataPort
+	attach  chan *wire.Attach // the newest order that the receiver has not taken
+
+	consumed atomic.Int64
+	feeder   atomic.Uint32 // number of the node that feeds this one, or wire.HeadID
+	wg       sync.WaitGroup
+	ctx      context.Context
+	end      context.CancelCauseFunc // ends the part, with the reason
+}
+
+func (n *node) run(outer context.Context) error {
+	n.ctx, n.end = context.WithCancelCause(outer)
+	n.heard.Store(time.Now().UnixNano())
+	n.wg.Go(func() { n.link.write(nil, n.beat) })
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		err := n.link.read(n.handle)
+		n.end(fmt.Errorf("control link lost: %w", err)) // unless it has ended with another reason
+	}()
+	startTimer := time.AfterFunc(startWait, func() {
+		select {
+		case <-n.started:
+		default:
+			n.end(fmt.Errorf("the head did not start within %v", startWait))
+		}
+	})
+	defer startTimer.Stop()
+
+	<-n.ctx.Done()
+	cause := context.Cause(n.ctx)
+	n.sink.abort(cause)
+	n.part(reading, outer, cause)
+	if n.win != nil {
+		n.win.Close(cause)
+	}
+	n.wg.Wait()
+	return n.outcome(cause)
+}
+
+// part says goodbye and closes the control link. A head that is owed a reason gets time
+// to read it: closing at once could reset the connection under it.
+func (n *node) part(reading chan struct{}, outer context.Context, cause error) {
+	var local *localError
+	switch {
+	case outer.Err() != nil:
+		n.link.send(&wire.Failed{Reason: "cancelled on the node: " + cause.Error()})
+	case errors.As(cause, &local):
+		n.link.send(&wire.Failed{Reason: cause.Error()})
+	default:
+		n.link.close()
+	}
+	timer := time.AfterFunc(partingWait, n.link.close)
+	<-reading
+	timer.Stop()
+	n.link.close()
+}
+
+// outcome is what Join returns.
+func (n *node) outcome(cause error) error {
+	if err := n.sink.failure(); err != nil {
+		return err
+	}
+	if errors.Is(cause, errReleased) {
+		if !n.sink.done() {
+			return errors.New("released by the head before everything was consumed")
+		}
+		return nil
+	}
+	return cause
+}
+
+// localError is a reason to end that the head does not know yet.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// handle takes one message of the head.
+func (n *node) handle(m wire.Message) error {
+	n.heard.Store(time.Now().UnixNano())
+	if n.ctx.Err() != nil {
+		return nil // parting: wait for the head to close
+	}
+	if n.start == nil {
+		s, ok := m.(*wire.Start)
+		if !ok {
+			return n.before(m)
+		}
+		return n.begin(s)
+	}
+	switch m := m.(type) {
+	case *wire.Digests:
+		return n.digests.add(m)
+	case *wire.Attach:
+		select {
+		case <-n.attach: // overtaken
+		default:
+		}
+		n.attach <- m
+	case *wire.Drop:
+		n.port.drop(m.Reader)
+	case *wire.Release:
+		n.end(errReleased)
+		return errReleased
+	case *wire.Stop:
+		return n.stopped(m)
+	case *wire.Ping:
+	default:
+		return &wire.ProtocolError{What: fmt.Sprintf("message %d from the head", m.Type())}
+	}
+	return nil
+}
+
+// before handles what may come before START.
+func (n *node) before(m wire.Message) error {
+	switch m := m.(type) {
+	case *wire.Ping:
+		return nil
+	case *wire.Stop:
+		return n.stopped(m)
+	}
+	return &wire.ProtocolError{What: fmt.Sprintf("message %d before START", m.Type())}
+}
+
+func (n *node) stopped(m *wire.Stop) error {
+	err := errors.New("stopped by the head: " + m.Reason)
+	n.end(err)
+	return err
+}
+
+// begin takes START: it opens the data port and starts to work. An error of its own
+// ends the part with FAILED.
+func (n *node) begin(s *wire.Start) error {
+	total, err := checkStart(s, n.opts)
+	if err != nil {
+		n.end(&localError{err})
+		return nil
+	}
+	limit := int64(min(s.Window, 1<<40))
+	if n.opts.Window > 0 {
+		limit = min(limit, n.opts.Window)
+	}
+	n.digests = newDigestList(total)
+	n.win = window.New(int64(s.Size), int(s.ChunkSize), n.opts.Have, limit)
+	n.consumed.Store(n.opts.Have)
+	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], n.log, n.open); err != nil {
+		n.end(&localError{err})
+		return nil
+	}
+	n.start = s
+	close(n.started)
+	place := n.win.NewReader(n.opts.Have) // before the first byte can arrive
+	n.wg.Go(func() { n.port.run(n.ctx) })
+	n.wg.Go(func() { n.receive(n.ctx) })
+	n.wg.Go(func() { n.consume(n.ctx, place) })
+	n.link.send(&wire.Ready{Version: wire.Version, Port: n.port.number(), Have: uint64(n.opts.Have)})
+	return nil
+}
+
+// checkStart tells whether the node can do what START says, and counts the chunks.
+func checkStart(s *wire.Start, opts NodeOptions) (int, error) {
+	if s.Version != wire.Version {
+		return 0, fmt.Errorf("the head speaks version %d of the protocol, this node version %d: use the same program on both", s.Version, wire.Version)
+	}
+	if s.Size > 1<<62 {
+		return 0, fmt.Errorf("size of %d bytes", s.Size)
+	}
+	total, err := chunkCount(int64(s.Size), int(s.ChunkSize))
+	if err != nil {
+		return 0, err
+	}
+	if h := opts.Have; h < 0 || h > int64(s.Size) || h%int64(s.ChunkSize) != 0 && h != int64(s.Size) {
+		return 0, fmt.Errorf("cannot go on from byte %d of %d: not between two chunks of %d bytes", h, s.Size, s.ChunkSize)
+	}
+	return total, nil
+}
+
+// open decides what a reader gets: the stream, from the byte that it needs or from the
+// oldest that is still here.
+func (n *node) open(r wire.Request) (wire.Answer, pieces) {
+	if r.Kind != wire.Follow || r.To != n.start.Size {
+		return wire.Answer{Status: wire.Refused}, nil
+	}
+	reader := n.win.NewReader(int64(r.From))
+	return wire.Answer{Start: uint64(reader.At())}, reader
+}
+
+// beat is the node's STATUS; it also watches over the head.
+func (n *node) beat() wire.Message {
+	select {
+	case <-n.started:
+	default:
+		return nil
+	}
+	patience := max(leastSilence, 4*time.Duration(n.start.DeadAfter)*time.Millisecond)
+	if silence := time.Since(time.Unix(0, n.heard.Load())); silence > patience {
+		n.end(fmt.Errorf("control link lost: the head was silent for %v", silence.Round(time.Second)))
+	}
+	return n.status()
+}
+
+func (n *node) status() *wire.Status {
+	// consumed before received: the head checks that it is not more.
+	consumed := n.consumed.Load()
+	return &wire.Status{Consumed: uint64(consumed), Received: uint64(n.win.End()), Oldest: uint64(n.win.Oldest()), Full: n.win.Full()}
 }

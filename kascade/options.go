@@ -47,6 +47,9 @@ type NodeOptions struct {
 	Logger *slog.Logger // nil: no log
 	Listen string       // address of the node's data port; empty: any free port of all addresses
 	Window int64        // bytes that the relay may hold at most; 0: what the head says
+	// Have is how many leading bytes the sink holds already and has verified earlier: a
+	// multiple of the chunk size, or the whole size. The sink gets what follows.
+	Have int64
 }
 
 // State is what a node is doing, as the head knows it.

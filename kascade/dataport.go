@@ -1,0 +1,239 @@
+package kascade
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kadeploy/kascade/internal/window"
+	"kadeploy/kascade/internal/wire"
+)
+
+// Limits of data connections (SPEC, section 2).
+const (
+	maxStrangers  = 64
+	proveWithin   = 5 * time.Second
+	connectWithin = 2 * time.Second
+)
+
+// pieces is a place in the stream that a data connection is served from.
+type pieces interface {
+	Next(ctx context.Context) (window.Piece, error)
+	Advance(n int)
+	Close()
+}
+
+// dataPort listens for readers, lets them prove the key, and serves them.
+type dataPort struct {
+	ln   net.Listener
+	key  []byte
+	log  *slog.Logger
+	open func(wire.Request) (wire.Answer, pieces) // decides what a reader gets; no pieces: refused
+	sent atomic.Int64                             // payload bytes
+
+	mu        sync.Mutex
+	followers map[uint32]*follower
+	wg        sync.WaitGroup
+}
+
+// follower is the connection of a reader that follows the stream; a reader has one.
+type follower struct{ cancel context.CancelFunc }
+
+func listen(ctx context.Context, address string, key []byte, log *slog.Logger, open func(wire.Request) (wire.Answer, pieces)) (*dataPort, error) {
+	if address == "" {
+		address = ":0"
+	}
+	lc := net.ListenConfig{Control: tuneSocket}
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("open the data port: %w", err)
+	}
+	return &dataPort{ln: ln, key: key, log: log, open: open, followers: map[uint32]*follower{}}, nil
+}
+
+// number is the port that it listens on.
+func (p *dataPort) number() uint16 { return uint16(p.ln.Addr().(*net.TCPAddr).Port) }
+
+// run serves until ctx ends, and returns when all connections are closed.
+func (p *dataPort) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { p.ln.Close() })
+	defer stop()
+	defer p.wg.Wait()
+	defer p.ln.Close()
+	strangers := make(chan struct{}, maxStrangers)
+	for {
+		conn, err := p.ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			p.log.Warn("data port does not accept", "error", err)
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		select {
+		case strangers <- struct{}{}:
+		default:
+			conn.Close()
+			continue
+		}
+		p.wg.Go(func() { p.handle(ctx, conn, sync.OnceFunc(func() { <-strangers })) })
+	}
+}
+
+// drop closes the connection of a reader that follows.
+func (p *dataPort) drop(reader uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.followers[reader]; f != nil {
+		f.cancel()
+		delete(p.followers, reader)
+	}
+}
+
+// handle serves one connection; known is called when it has proved the key.
+func (p *dataPort) handle(ctx context.Context, conn net.Conn, known func()) {
+	defer known()
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+
+	conn.SetDeadline(time.Now().Add(proveWithin))
+	hs := wire.NewHandshake(p.key)
+	req, err := hello(hs, conn)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("stranger refused at the data port", "from", conn.RemoteAddr().String(), "error", err)
+		}
+		return
+	}
+	known()
+	answer, from := p.open(req)
+	if from != nil {
+		defer from.Close()
+		if req.Kind == wire.Follow {
+			f := &follower{cancel}
+			p.follow(req.Reader, f)
+			defer p.unfollow(req.Reader, f)
+		}
+	}
+	if _, err := conn.Write(hs.Answer(answer)); err != nil || from == nil {
+		return
+	}
+	conn.SetDeadline(time.Time{})
+	if err := p.stream(ctx, conn, from, int64(answer.Start), int64(req.To)); err != nil && ctx.Err() == nil {
+		p.log.Info("reader lost", "reader", req.Reader, "error", err)
+	}
+}
+
+// hello lets the reader prove the key and say what it wants.
+func hello(hs *wire.Handshake, conn net.Conn) (wire.Request, error) {
+	if _, err := conn.Write(hs.Hello(nonce())); err != nil {
+		return wire.Request{}, err
+	}
+	b := make([]byte, wire.RequestSize)
+	if _, err := io.ReadFull(conn, b); err != nil {
+		return wire.Request{}, err
+	}
+	return hs.ReadRequest(b)
+}
+
+// follow makes f the reader's connection; an older one ends.
+func (p *dataPort) follow(reader uint32, f *follower) {
+	p.drop(reader)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.followers[reader] = f
+}
+
+func (p *dataPort) unfollow(reader uint32, f *follower) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.followers[reader] == f {
+		delete(p.followers, reader)
+	}
+}
+
+// stream writes bytes at to to-1, each chunk or the rest of it after its header.
+func (p *dataPort) stream(ctx context.Context, conn net.Conn, from pieces, at, to int64) error {
+	var head [wire.HeaderSize]byte
+	var vec [2][]byte
+	for first := true; at < to; first = false {
+		piece, err := from.Next(ctx)
+		if err != nil {
+			return err
+		}
+		data := piece.Data[:min(int64(len(piece.Data)), to-at)]
+		out := net.Buffers(vec[:0])
+		if first || piece.Offset == 0 {
+			wire.Header{Chunk: uint32(piece.Chunk), Length: uint32(piece.Length), CRC: piece.CRC}.Put(head[:])
+			out = append(out, head[:])
+		}
+		out = append(out, data)
+		if _, err := out.WriteTo(conn); err != nil {
+			return err
+		}
+		p.sent.Add(int64(len(data)))
+		from.Advance(len(data))
+		at += int64(len(data))
+	}
+	return nil
+}
+
+// dial connects to a data port and asks for req.
+func dial(ctx context.Context, address string, key []byte, req wire.Request) (net.Conn, wire.Answer, error) {
+	d := net.Dialer{Timeout: connectWithin, Control: tuneSocket}
+	d.SetMultipathTCP(false)
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, wire.Answer{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	conn.SetDeadline(time.Now().Add(proveWithin))
+	answer, err := ask(wire.NewHandshake(key), conn, req)
+	if err != nil {
+		conn.Close()
+		return nil, wire.Answer{}, fmt.Errorf("handshake with %s: %w", address, err)
+	}
+	conn.SetDeadline(time.Time{})
+	return conn, answer, nil
+}
+
+func ask(hs *wire.Handshake, conn net.Conn, req wire.Request) (wire.Answer, error) {
+	b := make([]byte, max(wire.HelloSize, wire.AnswerSize))
+	if _, err := io.ReadFull(conn, b[:wire.HelloSize]); err != nil {
+		return wire.Answer{}, err
+	}
+	if err := hs.ReadHello(b[:wire.HelloSize]); err != nil {
+		return wire.Answer{}, err
+	}
+	if _, err := conn.Write(hs.Request(req, nonce())); err != nil {
+		return wire.Answer{}, err
+	}
+	if _, err := io.ReadFull(conn, b[:wire.AnswerSize]); err != nil {
+		return wire.Answer{}, err
+	}
+	a, err := hs.ReadAnswer(b[:wire.AnswerSize])
+	if err == nil && a.Status == wire.Refused {
+		err = errors.New("refused")
+	}
+	return a, err
+}
+
+func nonce() (n [16]byte) {
+	rand.Read(n[:])
+	return n
+}

@@ -1,0 +1,31 @@
+package chain
+
+import "fmt"
+
+// Command is something that the head must do now.
+type Command interface{ fmt.Stringer }
+
+// Attach: tell Node to read from Previous, a node or Head.
+type Attach struct {
+	Node, Previous int
+	Gen            uint32
+}
+
+// Drop: tell Node (or do it, for Head) to forget Reader.
+type Drop struct{ Node, Reader int }
+
+// Release: tell Node that its part is over, well or with its sink's failure.
+type Release struct{ Node int }
+
+// Stop: tell Node that its part is over, and close its link.
+type Stop struct {
+	Node   int
+	Reason string
+}
+
+func (c Attach) String() string {
+	return fmt.Sprintf("attach %d to %d gen=%d", c.Node, c.Previous, c.Gen)
+}
+func (c Drop) String() string    { return fmt.Sprintf("drop reader %d at %d", c.Reader, c.Node) }
+func (c Release) String() string { return fmt.Sprintf("release %d", c.Node) }
+func (c Stop) String() string    { return fmt.Sprintf("stop %d: %s", c.Node, c.Reason) }

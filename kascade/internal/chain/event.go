@@ -1,0 +1,221 @@
+package chain
+
+import (
+	"fmt"
+	"time"
+)
+
+// Event is something that happened. What comes late, from a node that has failed
+// already, changes nothing.
+type Event interface {
+	apply(c *Chain, now time.Duration)
+}
+
+// Ready: a node's data port is open, and it needs the stream from byte Have on.
+type Ready struct {
+	Node int
+	Have int64
+}
+
+// Status: how far a node is.
+type Status struct {
+	Node                       int
+	Received, Consumed, Oldest int64
+	Full                       bool
+}
+
+// Lost: a node gets nothing more from the previous of generation Gen.
+type Lost struct {
+	Node   int
+	Gen    uint32
+	Reason string
+}
+
+// SinkFailed: a node's sink failed; it goes on relaying.
+type SinkFailed struct {
+	Node   int
+	Reason string
+}
+
+// Finished: a node has verified, consumed and committed everything.
+type Finished struct{ Node int }
+
+// Gone: a node's control link ended, or the node cannot go on.
+type Gone struct {
+	Node   int
+	Reason string
+}
+
+// Cancel: the broadcast ends now.
+type Cancel struct{ Reason string }
+
+// Tick: time has passed.
+type Tick struct{}
+
+func (e Ready) apply(c *Chain, now time.Duration) {
+	n := &c.nodes[e.Node]
+	if n.state == Failed {
+		return
+	}
+	if n.state != Waiting || e.Have < 0 || e.Have > c.cfg.Size {
+		c.misbehave(e.Node, fmt.Sprintf("READY at byte %d", e.Have))
+		return
+	}
+	n.state, n.heard, n.advanced = Receiving, now, now
+	n.received, n.consumed, n.oldest = e.Have, e.Have, e.Have
+	if n.received == c.cfg.Size {
+		n.state = Finishing
+	}
+	if c.begun {
+		c.order = append(c.order, e.Node)
+	}
+}
+
+func (e Status) apply(c *Chain, now time.Duration) {
+	n := &c.nodes[e.Node]
+	switch {
+	case n.state == Failed:
+		return
+	case n.state == Waiting || e.Received < n.received || e.Consumed < n.consumed || e.Received > c.cfg.Size || e.Consumed > e.Received:
+		c.misbehave(e.Node, fmt.Sprintf("STATUS received %d consumed %d", e.Received, e.Consumed))
+		return
+	}
+	n.heard = now
+	if e.Received > n.received {
+		n.advanced = now
+	}
+	n.received, n.consumed, n.oldest, n.full = e.Received, e.Consumed, e.Oldest, e.Full
+	if n.state == Receiving && n.received == c.cfg.Size {
+		n.state = Finishing
+	}
+}
+
+func (e Lost) apply(c *Chain, now time.Duration) {
+	n := &c.nodes[e.Node]
+	if n.state == Failed || n.state == Waiting {
+		return
+	}
+	n.heard = now
+	if e.Gen == n.gen {
+		c.strike(now, e.Node, e.Reason)
+	}
+}
+
+// strike counts an attempt of node i that brought nothing more, and plans the next.
+func (c *Chain) strike(now time.Duration, i int, reason string) {
+	n := &c.nodes[i]
+	if n.prev == none || n.retryAt != 0 {
+		return
+	}
+	if n.received > n.attached {
+		n.strikes = 0
+	}
+	n.strikes++
+	if n.strikes < maxStrikes {
+		n.retryAt = now + retryDelay<<(n.strikes-1)
+		return
+	}
+	if n.prev == Head {
+		c.stop(i, "cannot be fed by the head: "+reason)
+		return
+	}
+	n.avoid[n.prev] = true
+	c.attach(now, i, c.previous(i))
+}
+
+func (e SinkFailed) apply(c *Chain, now time.Duration) {
+	n := &c.nodes[e.Node]
+	switch n.state {
+	case Receiving, Finishing:
+		n.heard = now
+		n.state, n.reason = Relaying, e.Reason
+	case Failed, Relaying:
+	default:
+		c.misbehave(e.Node, "SINK-FAILED")
+	}
+}
+
+func (e Finished) apply(c *Chain, now time.Duration) {
+	n := &c.nodes[e.Node]
+	switch n.state {
+	case Finishing:
+		n.heard = now
+		n.state, n.consumed = Done, c.cfg.Size
+	case Failed:
+	default:
+		c.misbehave(e.Node, "DONE")
+	}
+}
+
+func (e Gone) apply(c *Chain, _ time.Duration) { c.fail(e.Node, e.Reason) }
+
+func (e Cancel) apply(c *Chain, _ time.Duration) {
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		if n.state == Done && !n.released {
+			n.released = true
+			c.emit(Release{i})
+		} else if n.state != Failed && n.state != Done {
+			c.stop(i, e.Reason)
+		}
+	}
+}
+
+// apply looks for nodes that are late, silent or stuck, and for attempts that are due.
+func (Tick) apply(c *Chain, now time.Duration) {
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		switch {
+		case n.state == Failed || n.released:
+		case n.state == Waiting:
+			if now >= c.cfg.StartWithin {
+				c.stop(i, fmt.Sprintf("did not answer within %v", c.cfg.StartWithin))
+			}
+		case c.dead(now, i):
+			c.stop(i, fmt.Sprintf("vanished: silent for %v after %d of %d bytes", (now-n.heard).Round(10*time.Millisecond), n.received, c.cfg.Size))
+		}
+	}
+	for _, i := range c.order {
+		n := &c.nodes[i]
+		switch {
+		case !c.needs(i) || n.prev == none || n.prev >= 0 && !c.serves(n.prev):
+		case n.retryAt != 0 && now >= n.retryAt:
+			c.attach(now, i, n.prev)
+		case n.retryAt == 0 && c.stuck(now, i):
+			c.strike(now, i, fmt.Sprintf("no byte for %v", c.cfg.DeadAfter))
+		}
+	}
+}
+
+// dead tells whether node i has been silent for too long. What its readers get is a
+// sign of life, too.
+func (c *Chain) dead(now time.Duration, i int) bool {
+	n := &c.nodes[i]
+	silence := now - n.heard
+	if silence < c.suspectAfter() {
+		return false
+	}
+	starving, readers := false, 0
+	for _, j := range c.order {
+		r := &c.nodes[j]
+		if r.prev != i || !c.needs(j) {
+			continue
+		}
+		readers++
+		silence = min(silence, now-r.advanced)
+		starving = starving || !r.full && now-r.advanced >= c.suspectAfter()
+	}
+	if readers == 0 && c.needs(i) && n.prev >= 0 {
+		starving = c.nodes[n.prev].full
+	}
+	return starving || silence >= c.cfg.DeadAfter
+}
+
+// stuck tells whether node i gets nothing although its previous has more and both live.
+func (c *Chain) stuck(now time.Duration, i int) bool {
+	n := &c.nodes[i]
+	if n.full || now-n.advanced < c.cfg.DeadAfter || now-n.heard >= c.suspectAfter() {
+		return false
+	}
+	return n.prev == Head || c.nodes[n.prev].received > n.received
+}

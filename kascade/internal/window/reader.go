@@ -1,0 +1,107 @@
+package window
+
+import (
+	"context"
+	"io"
+)
+
+// Reader is one place in the stream. It holds what it has not passed. It belongs to
+// one goroutine.
+type Reader struct {
+	w       *Window
+	at      int64 // next byte
+	need    int64 // waits for this many bytes of the stream
+	waiting bool
+	ready   chan struct{}
+}
+
+// Piece is some bytes of one chunk. It is valid until the reader advances.
+type Piece struct {
+	Chunk  int64
+	Length int // of the whole chunk, in bytes
+	CRC    uint32
+	Offset int // of Data in the chunk
+	Data   []byte
+}
+
+// NewReader makes a reader at byte from, or at the oldest byte if that is later.
+func (w *Window) NewReader(from int64) *Reader {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := &Reader{w: w, at: max(from, w.oldest()), ready: make(chan struct{}, 1)}
+	w.readers[r] = struct{}{}
+	return r
+}
+
+// At is the offset of the reader's next byte.
+func (r *Reader) At() int64 { return r.at }
+
+// Close gives up what the reader holds.
+func (r *Reader) Close() {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	delete(r.w.readers, r)
+	r.w.evict()
+}
+
+// Next waits for bytes and returns those of the current chunk that are there; io.EOF
+// after the last byte of the stream.
+func (r *Reader) Next(ctx context.Context) (Piece, error) {
+	return r.wait(ctx, r.at+1)
+}
+
+// NextChunk waits until the current chunk is complete.
+func (r *Reader) NextChunk(ctx context.Context) (Piece, error) {
+	return r.wait(ctx, min(r.w.size, (r.at/r.w.chunkSize+1)*r.w.chunkSize))
+}
+
+func (r *Reader) wait(ctx context.Context, need int64) (Piece, error) {
+	w := r.w
+	if r.at >= w.size {
+		return Piece{}, io.EOF
+	}
+	w.mu.Lock()
+	for w.err == nil && w.end < need {
+		r.need, r.waiting = need, true
+		w.mu.Unlock()
+		var err error
+		select {
+		case <-r.ready:
+		case <-w.closed:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		w.mu.Lock()
+		if r.waiting {
+			r.waiting = false
+		} else if err != nil {
+			select { // woken and cancelled at once: leave no stale wake-up
+			case <-r.ready:
+			default:
+			}
+		}
+		if err != nil {
+			w.mu.Unlock()
+			return Piece{}, err
+		}
+	}
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return Piece{}, w.err
+	}
+	s := w.slots[r.at/w.chunkSize-w.slots[0].index]
+	from := int(r.at - s.index*w.chunkSize)
+	return Piece{Chunk: s.index, Length: len(s.buf), CRC: s.crc, Offset: from, Data: s.buf[from:s.n]}, nil
+}
+
+// Advance passes n bytes.
+func (r *Reader) Advance(n int) {
+	w := r.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := r.at / w.chunkSize
+	r.at += int64(n)
+	if r.at/w.chunkSize != before || r.at == w.size {
+		w.evict()
+	}
+}

@@ -1,0 +1,157 @@
+package wire
+
+import "unicode/utf8"
+
+// Type is the number of a control message.
+type Type uint8
+
+// Types of control messages. Those of the head are below 64.
+const (
+	TypeStart      Type = 1
+	TypeDigests    Type = 2
+	TypeAttach     Type = 3
+	TypeDrop       Type = 4
+	TypeRelease    Type = 5
+	TypeStop       Type = 6
+	TypePing       Type = 7
+	TypeReady      Type = 65
+	TypeStatus     Type = 66
+	TypeLost       Type = 67
+	TypeBad        Type = 68
+	TypeSinkFailed Type = 69
+	TypeDone       Type = 70
+	TypeFailed     Type = 71
+
+	firstIgnorable Type = 128
+)
+
+// Message is one control message.
+type Message interface {
+	Type() Type
+	append(b []byte) []byte
+}
+
+// Start tells a node all that it needs to take part.
+type Start struct {
+	Version   uint16
+	Self      uint32
+	Nodes     uint32
+	Size      uint64
+	ChunkSize uint32
+	Window    uint64 // bytes
+	DeadAfter uint32 // milliseconds
+	Key       [KeySize]byte
+	Name      string
+	HeadHost  string
+	HeadPort  uint16
+}
+
+// Digests are the BLAKE3 digests of the chunks from First on.
+type Digests struct {
+	First uint32
+	Data  []byte // a multiple of DigestSize; aliases the read buffer until the next read
+}
+
+// Attach names a node's new previous.
+type Attach struct {
+	Gen      uint32
+	Previous uint32
+	Name     string
+	Host     string
+	Port     uint16
+}
+
+// Drop says that a reader will not come back.
+type Drop struct{ Reader uint32 }
+
+// Release ends a node's part well.
+type Release struct{}
+
+// Stop ends a node's part with a reason.
+type Stop struct{ Reason string }
+
+// Ping shows that the head lives.
+type Ping struct{}
+
+// Ready says that the data port is open.
+type Ready struct {
+	Version uint16
+	Port    uint16
+	Have    uint64
+}
+
+// Status is how far a node is.
+type Status struct {
+	Received, Consumed, Oldest uint64
+	Full                       bool
+}
+
+// LostKind tells at which point a node lost its previous.
+type LostKind uint8
+
+// Kinds of LOST.
+const (
+	LostDial      LostKind = 1
+	LostHandshake LostKind = 2
+	LostRead      LostKind = 3
+	LostProtocol  LostKind = 4
+)
+
+// Lost reports a previous that does not deliver.
+type Lost struct {
+	Gen    uint32
+	Kind   LostKind
+	Reason string
+}
+
+// BadKind tells which check of a chunk failed.
+type BadKind uint8
+
+// Kinds of BAD.
+const (
+	BadCRC    BadKind = 1
+	BadDigest BadKind = 2
+)
+
+// Bad reports a damaged chunk.
+type Bad struct {
+	Chunk    uint32
+	Kind     BadKind
+	Previous uint32
+}
+
+// SinkFailed says why the node's sink failed; the node goes on relaying.
+type SinkFailed struct{ Reason string }
+
+// Done says that everything was verified, consumed and committed.
+type Done struct{ Consumed uint64 }
+
+// Failed says why the node cannot take part any more.
+type Failed struct{ Reason string }
+
+func (*Start) Type() Type      { return TypeStart }
+func (*Digests) Type() Type    { return TypeDigests }
+func (*Attach) Type() Type     { return TypeAttach }
+func (*Drop) Type() Type       { return TypeDrop }
+func (*Release) Type() Type    { return TypeRelease }
+func (*Stop) Type() Type       { return TypeStop }
+func (*Ping) Type() Type       { return TypePing }
+func (*Ready) Type() Type      { return TypeReady }
+func (*Status) Type() Type     { return TypeStatus }
+func (*Lost) Type() Type       { return TypeLost }
+func (*Bad) Type() Type        { return TypeBad }
+func (*SinkFailed) Type() Type { return TypeSinkFailed }
+func (*Done) Type() Type       { return TypeDone }
+func (*Failed) Type() Type     { return TypeFailed }
+
+// Clip cuts s to the longest string that the protocol carries, between characters.
+func Clip(s string) string {
+	if len(s) <= MaxString {
+		return s
+	}
+	n := MaxString
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

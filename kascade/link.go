@@ -1,0 +1,97 @@
+package kascade
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"kadeploy/kascade/internal/wire"
+)
+
+// beat is the time between two messages on a control link that is otherwise idle.
+const beat = 200 * time.Millisecond
+
+// outbox is how many messages may wait on a link before the other side counts as dead.
+const outbox = 256
+
+// link is one end of a control link. Sending never blocks; one goroutine writes, one reads.
+type link struct {
+	rw    io.ReadWriteCloser
+	out   chan wire.Message
+	close func() // once or more; ends read and write
+	ended chan struct{}
+}
+
+func newLink(rw io.ReadWriteCloser) *link {
+	l := &link{rw: rw, out: make(chan wire.Message, outbox), ended: make(chan struct{})}
+	l.close = sync.OnceFunc(func() {
+		close(l.ended)
+		rw.Close()
+	})
+	return l
+}
+
+// send queues m. A link that does not take its messages is closed.
+func (l *link) send(m wire.Message) {
+	select {
+	case l.out <- m:
+	default:
+		l.close()
+	}
+}
+
+// write sends what is queued until the link ends. In between it sends what more
+// gives, as long as it gives something, and each beat what idle gives.
+func (l *link) write(more func() wire.Message, idle func() wire.Message) {
+	timer := time.NewTicker(beat)
+	defer timer.Stop()
+	var buf []byte
+	for {
+		var m wire.Message
+		select {
+		case m = <-l.out:
+		default:
+			if more != nil {
+				m = more()
+			}
+		}
+		if m == nil {
+			more = nil
+			select {
+			case m = <-l.out:
+			case <-timer.C:
+				if m = idle(); m == nil {
+					continue
+				}
+			case <-l.ended:
+				return
+			}
+		}
+		buf = wire.Append(buf[:0], m)
+		if _, err := l.rw.Write(buf); err != nil {
+			l.close()
+			return
+		}
+	}
+}
+
+// read gives each message to handle until the link ends or handle returns an error.
+// The error says why it ended; it is never nil.
+func (l *link) read(handle func(wire.Message) error) error {
+	defer l.close()
+	r := wire.NewReader(bufio.NewReader(l.rw))
+	for {
+		m, err := r.Next()
+		if err == nil {
+			err = handle(m)
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("closed by the other side")
+			}
+			return err
+		}
+	}
+}

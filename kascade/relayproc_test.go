@@ -1,0 +1,3 @@
+package kascade
+
+func relayMain() bool { return false }

@@ -1,0 +1,102 @@
+package kascade
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"kadeploy/kascade/internal/chain"
+	"kadeploy/kascade/internal/wire"
+)
+
+// serve starts one node and turns what it says into events, until its link ends.
+func (h *head) serve(ctx context.Context, i int) {
+	p := h.peers[i]
+	defer p.link.close()
+	host, err := h.hostFor(ctx, p)
+	if err != nil {
+		h.events <- chain.Gone{Node: i, Reason: err.Error()}
+		return
+	}
+	p.headHost = host
+	p.link.send(&wire.Start{
+		Version: wire.Version, Self: uint32(i), Nodes: uint32(len(h.peers)), Size: uint64(h.m.Size), ChunkSize: uint32(h.m.ChunkSize),
+		Window: uint64(h.opts.Window), DeadAfter: uint32(h.opts.DeadAfter.Milliseconds()), Key: h.key,
+		Name: p.Name, HeadHost: host, HeadPort: h.port.number(),
+	})
+	h.wg.Go(func() { p.link.write(h.digestMessages(), func() wire.Message { return &wire.Ping{} }) })
+	err = p.link.read(func(m wire.Message) error {
+		ev, err := h.event(i, m)
+		if ev != nil {
+			h.events <- ev
+		}
+		return err
+	})
+	h.events <- chain.Gone{Node: i, Reason: "control link lost: " + err.Error()}
+}
+
+// hostFor is the address at which a node reaches the head's data port: what the options
+// say, else the local address from which packets to that node leave.
+func (h *head) hostFor(ctx context.Context, p *peer) (string, error) {
+	if h.opts.Host != "" {
+		return h.opts.Host, nil
+	}
+	if host, _, err := net.SplitHostPort(h.opts.Listen); err == nil && host != "" {
+		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+			return host, nil
+		}
+	}
+	d := net.Dialer{Timeout: h.opts.StartWithin}
+	conn, err := d.DialContext(ctx, "udp", net.JoinHostPort(p.Host, "9")) // sends nothing
+	if err != nil {
+		return "", fmt.Errorf("no route to host %q: %w", p.Host, err)
+	}
+	defer conn.Close()
+	host, _, err := net.SplitHostPort(conn.LocalAddr().String())
+	return host, err
+}
+
+// digestMessages gives the manifest's digests, message by message, then nil.
+func (h *head) digestMessages() func() wire.Message {
+	next := 0
+	return func() wire.Message {
+		n := min(len(h.m.Chunks)-next, wire.MaxDigests)
+		if n == 0 {
+			return nil
+		}
+		m := &wire.Digests{First: uint32(next), Data: make([]byte, 0, n*wire.DigestSize)}
+		for _, d := range h.m.Chunks[next : next+n] {
+			m.Data = append(m.Data, d[:]...)
+		}
+		next += n
+		return m
+	}
+}
+
+// event is what a message of node i means to the chain.
+func (h *head) event(i int, m wire.Message) (chain.Event, error) {
+	switch m := m.(type) {
+	case *wire.Ready:
+		if m.Version != wire.Version {
+			return nil, fmt.Errorf("node speaks version %d of the protocol, the head version %d", m.Version, wire.Version)
+		}
+		h.peers[i].port = m.Port
+		return chain.Ready{Node: i, Have: int64(m.Have)}, nil
+	case *wire.Status:
+		return chain.Status{Node: i, Received: int64(m.Received), Consumed: int64(m.Consumed), Oldest: int64(m.Oldest), Full: m.Full}, nil
+	case *wire.Lost:
+		h.log.Info("previous lost", "node", h.peers[i].Name, "kind", m.Kind, "reason", m.Reason)
+		return chain.Lost{Node: i, Gen: m.Gen, Reason: m.Reason}, nil
+	case *wire.Bad:
+		h.log.Warn("chunk arrived damaged", "node", h.peers[i].Name, "chunk", m.Chunk, "crc_ok", m.Kind == wire.BadDigest, "previous", m.Previous)
+		return nil, nil
+	case *wire.SinkFailed:
+		h.log.Warn("sink failed", "node", h.peers[i].Name, "reason", m.Reason)
+		return chain.SinkFailed{Node: i, Reason: m.Reason}, nil
+	case *wire.Done:
+		return chain.Finished{Node: i}, nil
+	case *wire.Failed:
+		return chain.Gone{Node: i, Reason: m.Reason}, fmt.Errorf("node failed: %s", m.Reason)
+	}
+	return nil, &wire.ProtocolError{What: fmt.Sprintf("message %d from a node", m.Type())}
+}
