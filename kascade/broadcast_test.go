@@ -16,7 +16,7 @@ func TestBroadcast(t *testing.T) {
 		{2, 1 << 10, 1 << 10},
 		{1, 10<<20 + 17, 1 << 20},
 		{5, 1<<20 + 1, 1 << 10},
-		{16, 40 << 20, 1 << 20},
+		{16, 10 << 20, 256 << 10},
 		{40, 3<<20 + 3, 64 << 10},
 	} {
 		t.Run(fmt.Sprintf("%d nodes %d bytes by %d", c.nodes, c.size, c.chunk), func(t *testing.T) {

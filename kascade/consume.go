@@ -37,7 +37,7 @@ func (n *node) consume(ctx context.Context, place *window.Reader) {
 		n.sink.fail(err)
 		n.link.send(&wire.SinkFailed{Reason: err.Error()})
 	default:
-		n.link.send(n.status())
+		n.link.post(n.status)
 		n.link.send(&wire.Done{Consumed: uint64(n.consumed.Load())})
 	}
 }

@@ -212,6 +212,8 @@ func (h *head) obey(cmd chain.Command) {
 			m.Previous, m.Name, m.Host, m.Port = uint32(c.Previous), p.Name, p.Host, p.port
 		}
 		h.peers[c.Node].link.send(m)
+	case chain.Expect:
+		h.peers[c.Node].link.send(&wire.Expect{Reader: uint32(c.Reader), Gen: c.Gen, From: uint64(c.From)})
 	case chain.Drop:
 		if c.Node == chain.Head {
 			h.port.drop(uint32(c.Reader))

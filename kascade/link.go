@@ -19,13 +19,13 @@ const outbox = 256
 // link is one end of a control link. Sending never blocks; one goroutine writes, one reads.
 type link struct {
 	rw    io.ReadWriteCloser
-	out   chan wire.Message
-	close func() // once or more; ends read and write
+	out   chan func() wire.Message // called by the goroutine that writes
+	close func()                   // once or more; ends read and write
 	ended chan struct{}
 }
 
 func newLink(rw io.ReadWriteCloser) *link {
-	l := &link{rw: rw, out: make(chan wire.Message, outbox), ended: make(chan struct{})}
+	l := &link{rw: rw, out: make(chan func() wire.Message, outbox), ended: make(chan struct{})}
 	l.close = sync.OnceFunc(func() {
 		close(l.ended)
 		rw.Close()
@@ -33,10 +33,14 @@ func newLink(rw io.ReadWriteCloser) *link {
 	return l
 }
 
-// send queues m. A link that does not take its messages is closed.
-func (l *link) send(m wire.Message) {
+// send queues m.
+func (l *link) send(m wire.Message) { l.post(func() wire.Message { return m }) }
+
+// post queues a message that is made when it is written, so that what it says is never
+// older than what was written before. A link that does not take its messages is closed.
+func (l *link) post(make func() wire.Message) {
 	select {
-	case l.out <- m:
+	case l.out <- make:
 	default:
 		l.close()
 	}
@@ -51,7 +55,8 @@ func (l *link) write(more func() wire.Message, idle func() wire.Message) {
 	for {
 		var m wire.Message
 		select {
-		case m = <-l.out:
+		case make := <-l.out:
+			m = make()
 		default:
 			if more != nil {
 				m = more()
@@ -60,7 +65,8 @@ func (l *link) write(more func() wire.Message, idle func() wire.Message) {
 		if m == nil {
 			more = nil
 			select {
-			case m = <-l.out:
+			case make := <-l.out:
+				m = make()
 			case <-timer.C:
 				if m = idle(); m == nil {
 					continue

@@ -56,6 +56,7 @@ type node struct {
 	digests *digestList
 	win     *window.Window
 	port    *dataPort
+	readers readers
 	attach  chan *wire.Attach // the newest order that the receiver has not taken
 
 	consumed atomic.Int64
@@ -156,7 +157,10 @@ func (n *node) handle(m wire.Message) error {
 		}
 		n.attach <- m
 	case *wire.Drop:
+		n.readers.drop(m.Reader)
 		n.port.drop(m.Reader)
+	case *wire.Expect:
+		n.readers.expect(n.win, m)
 	case *wire.Release:
 		n.end(errReleased)
 		return errReleased
@@ -239,7 +243,10 @@ func (n *node) open(r wire.Request) (wire.Answer, pieces) {
 	if r.Kind != wire.Follow || r.To != n.start.Size {
 		return wire.Answer{Status: wire.Refused}, nil
 	}
-	reader := n.win.NewReader(int64(r.From))
+	reader := n.readers.admit(n.win, r)
+	if reader == nil {
+		return wire.Answer{Status: wire.Refused}, nil
+	}
 	return wire.Answer{Start: uint64(reader.At())}, reader
 }
 
@@ -257,7 +264,7 @@ func (n *node) beat() wire.Message {
 	return n.status()
 }
 
-func (n *node) status() *wire.Status {
+func (n *node) status() wire.Message {
 	// consumed before received: the head checks that it is not more.
 	consumed := n.consumed.Load()
 	return &wire.Status{Consumed: uint64(consumed), Received: uint64(n.win.End()), Oldest: uint64(n.win.Oldest()), Full: n.win.Full()}

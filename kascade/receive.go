@@ -43,7 +43,7 @@ func (n *node) obey(ctx context.Context, order *wire.Attach) (next *wire.Attach)
 		return next
 	case err := <-ended:
 		if n.win.End() == int64(n.start.Size) {
-			n.link.send(n.status())
+			n.link.post(n.status)
 		} else if err != nil && ctx.Err() == nil {
 			n.lost(order, err)
 		}
@@ -59,7 +59,7 @@ func (n *node) lost(order *wire.Attach, err error) {
 		kind = f.kind
 	}
 	n.log.Info("previous lost", "previous", order.Name, "received", n.win.End(), "error", err)
-	n.link.send(n.status())
+	n.link.post(n.status)
 	n.link.send(&wire.Lost{Gen: order.Gen, Kind: kind, Reason: fmt.Sprintf("%s: %v", order.Name, err)})
 }
 
@@ -80,7 +80,7 @@ func (n *node) follow(ctx context.Context, order *wire.Attach) error {
 		return nil
 	}
 	n.log.Debug("attach", "previous", order.Name, "from", from, "generation", order.Gen)
-	conn, answer, err := n.dial(ctx, order.Host, order.Port, wire.Request{Kind: wire.Follow, From: uint64(from), To: n.start.Size})
+	conn, answer, err := n.dial(ctx, order.Host, order.Port, wire.Request{Kind: wire.Follow, Gen: order.Gen, From: uint64(from), To: n.start.Size})
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,8 @@ func (c *Chain) settle(now time.Duration) {
 	if !c.begun {
 		c.begin(now)
 	}
-	for _, i := range c.order {
+	// From the end, so that every node knows its reader before it gets a byte.
+	for _, i := range slices.Backward(c.order) {
 		n := &c.nodes[i]
 		if c.needs(i) && (n.prev == none || n.prev != Head && !c.serves(n.prev)) {
 			c.attach(now, i, c.previous(i))
@@ -222,6 +223,9 @@ func (c *Chain) attach(now time.Duration, i, p int) {
 	}
 	n.prev, n.retryAt, n.attached, n.advanced = p, 0, n.received, now
 	n.gen++
+	if p != Head {
+		c.emit(Expect{Node: p, Reader: i, Gen: n.gen, From: n.received})
+	}
 	c.emit(Attach{Node: i, Previous: p, Gen: n.gen})
 }
 

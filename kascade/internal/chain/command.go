@@ -11,6 +11,13 @@ type Attach struct {
 	Gen            uint32
 }
 
+// Expect: tell Node to keep the bytes from From on for Reader, which was just attached to it.
+type Expect struct {
+	Node, Reader int
+	Gen          uint32
+	From         int64
+}
+
 // Drop: tell Node (or do it, for Head) to forget Reader.
 type Drop struct{ Node, Reader int }
 
@@ -25,6 +32,9 @@ type Stop struct {
 
 func (c Attach) String() string {
 	return fmt.Sprintf("attach %d to %d gen=%d", c.Node, c.Previous, c.Gen)
+}
+func (c Expect) String() string {
+	return fmt.Sprintf("expect %d at %d gen=%d from=%d", c.Reader, c.Node, c.Gen, c.From)
 }
 func (c Drop) String() string    { return fmt.Sprintf("drop reader %d at %d", c.Reader, c.Node) }
 func (c Release) String() string { return fmt.Sprintf("release %d", c.Node) }

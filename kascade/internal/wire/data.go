@@ -9,7 +9,7 @@ import (
 // Sizes of what stands on a data connection, in bytes.
 const (
 	HelloSize   = 24
-	RequestSize = 72
+	RequestSize = 76
 	AnswerSize  = 48
 	HeaderSize  = 12
 
@@ -44,6 +44,7 @@ const (
 type Request struct {
 	Kind     RequestKind
 	Reader   uint32
+	Gen      uint32 // of Follow: that of the order that the reader obeys
 	From, To uint64
 }
 
@@ -90,10 +91,11 @@ func (h *Handshake) Request(r Request, nonce [nonceSize]byte) []byte {
 	be.PutUint16(b, Version)
 	b[2], b[3] = byte(r.Kind), 0
 	be.PutUint32(b[4:], r.Reader)
-	be.PutUint64(b[8:], r.From)
-	be.PutUint64(b[16:], r.To)
-	copy(b[24:], nonce[:])
-	copy(b[40:], h.mac("kascade request", h.hello[:], b[:40]))
+	be.PutUint32(b[8:], r.Gen)
+	be.PutUint64(b[12:], r.From)
+	be.PutUint64(b[20:], r.To)
+	copy(b[28:], nonce[:])
+	copy(b[44:], h.mac("kascade request", h.hello[:], b[:44]))
 	return b
 }
 
@@ -102,14 +104,14 @@ func (h *Handshake) ReadRequest(b []byte) (Request, error) {
 	if len(b) != RequestSize {
 		return Request{}, violation("request of %d bytes", len(b))
 	}
-	if !hmac.Equal(b[40:], h.mac("kascade request", h.hello[:], b[:40])) {
+	if !hmac.Equal(b[44:], h.mac("kascade request", h.hello[:], b[:44])) {
 		return Request{}, ErrNotProved
 	}
 	if v := be.Uint16(b); v != Version {
 		return Request{}, violation("reader speaks version %d, this node %d", v, Version)
 	}
 	copy(h.req[:], b)
-	r := Request{Kind: RequestKind(b[2]), Reader: be.Uint32(b[4:]), From: be.Uint64(b[8:]), To: be.Uint64(b[16:])}
+	r := Request{Kind: RequestKind(b[2]), Reader: be.Uint32(b[4:]), Gen: be.Uint32(b[8:]), From: be.Uint64(b[12:]), To: be.Uint64(b[20:])}
 	if r.From > r.To {
 		return Request{}, violation("request from byte %d to %d", r.From, r.To)
 	}

@@ -65,6 +65,8 @@ func Decode(t Type, body []byte) (Message, error) {
 		m = &Stop{Reason: d.str()}
 	case TypePing:
 		m = &Ping{}
+	case TypeExpect:
+		m = &Expect{Reader: d.u32(), Gen: d.u32(), From: d.u64()}
 	case TypeReady:
 		m = &Ready{Version: d.u16(), Port: d.u16(), Have: d.u64()}
 	case TypeStatus:

@@ -51,6 +51,12 @@ func (m *Release) append(b []byte) []byte { return b }
 func (m *Stop) append(b []byte) []byte    { return appendString(b, m.Reason) }
 func (m *Ping) append(b []byte) []byte    { return b }
 
+func (m *Expect) append(b []byte) []byte {
+	b = be.AppendUint32(b, m.Reader)
+	b = be.AppendUint32(b, m.Gen)
+	return be.AppendUint64(b, m.From)
+}
+
 func (m *Ready) append(b []byte) []byte {
 	b = be.AppendUint16(b, m.Version)
 	b = be.AppendUint16(b, m.Port)

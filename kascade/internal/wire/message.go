@@ -14,6 +14,7 @@ const (
 	TypeRelease    Type = 5
 	TypeStop       Type = 6
 	TypePing       Type = 7
+	TypeExpect     Type = 8
 	TypeReady      Type = 65
 	TypeStatus     Type = 66
 	TypeLost       Type = 67
@@ -72,6 +73,12 @@ type Stop struct{ Reason string }
 
 // Ping shows that the head lives.
 type Ping struct{}
+
+// Expect announces a reader.
+type Expect struct {
+	Reader, Gen uint32
+	From        uint64
+}
 
 // Ready says that the data port is open.
 type Ready struct {
@@ -136,6 +143,7 @@ func (*Drop) Type() Type       { return TypeDrop }
 func (*Release) Type() Type    { return TypeRelease }
 func (*Stop) Type() Type       { return TypeStop }
 func (*Ping) Type() Type       { return TypePing }
+func (*Expect) Type() Type     { return TypeExpect }
 func (*Ready) Type() Type      { return TypeReady }
 func (*Status) Type() Type     { return TypeStatus }
 func (*Lost) Type() Type       { return TypeLost }
