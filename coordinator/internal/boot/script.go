@@ -1,0 +1,143 @@
+package boot
+
+import (
+	"fmt"
+	"strings"
+	"text/template"
+)
+
+// scriptData is what the templates below are filled with. Every value is
+// already fit to stand in an iPXE script.
+type scriptData struct {
+	Node, Kernel, Initrd, Overlay, Arguments, Self, Problem string
+}
+
+// The scripts. Loops are counted; what fails for good goes back to the
+// coordinator, which by then may know better, and at last resets the machine.
+//
+//   - An initrd is named on the command line as well, because a UEFI kernel
+//     finds it only by that name; BIOS kernels pay no heed.
+//   - On UEFI `exit 1` tells the firmware that this boot entry failed, so that it
+//     goes on to the next one; with 0 some firmware stops at its menu.
+var scripts = template.Must(template.New("scripts").Parse(`
+{{- define "minios" -}}
+#!ipxe
+echo Kadeploy: {{.Node}} boots the deployment mini-OS
+set attempt:int32 0
+:again
+inc attempt
+kernel {{.Kernel}} {{.Arguments}} || goto failed
+initrd --name initrd {{.Initrd}} || goto failed
+{{with .Overlay}}initrd --name overlay {{.}} || goto failed
+{{end}}boot || goto failed
+:failed
+imgfree
+iseq ${attempt} 5 && goto giveup ||
+echo Kadeploy: {{.Node}} could not load the mini-OS (attempt ${attempt} of 5), trying again in 3 seconds
+sleep 3
+goto again
+:giveup
+echo Kadeploy: {{.Node}} could not load the mini-OS, asking the coordinator again in 10 seconds
+sleep 10
+chain --replace {{.Self}} || reboot
+{{end}}
+
+{{- define "local" -}}
+#!ipxe
+echo Kadeploy: {{.Node}} boots its disk
+iseq ${platform} efi && exit 1 ||
+sanboot --no-describe --drive 0x80 ||
+echo Kadeploy: {{.Node}} has no bootable disk, leaving it to the firmware
+exit
+{{end}}
+
+{{- define "problem" -}}
+#!ipxe
+echo Kadeploy: {{.Node}} cannot boot yet: {{.Problem}}
+set attempt:int32 0
+:again
+inc attempt
+echo Kadeploy: asking the coordinator again in 5 seconds
+sleep 5
+chain --replace {{.Self}} ||
+iseq ${attempt} 60 || goto again
+reboot
+{{end}}`))
+
+// render cannot fail: the templates and their data are fixed together.
+func render(name string, data scriptData) []byte {
+	var b strings.Builder
+	if err := scripts.ExecuteTemplate(&b, name, data); err != nil {
+		panic(fmt.Sprintf("boot script %s: %v", name, err))
+	}
+	return []byte(b.String())
+}
+
+// arguments is the kernel's command line: what makes it find its initrds, the
+// site's parameters, the interface that it booted from (in PXELINUX's form, with
+// the hardware type), and how the agent reaches and trusts the coordinator.
+func (s *scripter) arguments(p Profile, node, token string) string {
+	words := []string{"initrd=initrd"}
+	if s.overlay != "" {
+		words = append(words, "initrd=overlay")
+	}
+	words = append(words, strings.Fields(s.params)...)
+	words = append(words, strings.Fields(p.Params)...)
+	words = append(words,
+		"BOOTIF=01-${netX/mac:hexhyp}",
+		"kadeploy.coordinator="+s.coordinator,
+		"kadeploy.node="+node,
+		"kadeploy.token="+token,
+		"kadeploy.fingerprint="+s.fingerprint)
+	return strings.Join(words, " ")
+}
+
+// scripter makes the boot scripts of nodes.
+type scripter struct {
+	base                     string // URL of this service, without a final slash
+	overlay                  string // URL of the overlay; empty: none
+	params                   string
+	coordinator, fingerprint string
+}
+
+// miniOS is the script that boots the mini-OS with a token.
+func (s *scripter) miniOS(p Profile, node, token string) []byte {
+	return render("minios", scriptData{
+		Node: node, Kernel: s.url(p.Kernel), Initrd: s.url(p.Initrd), Overlay: s.overlay,
+		Arguments: s.arguments(p, node, token), Self: s.base + pathScript,
+	})
+}
+
+// local is the script that boots the node's disk.
+func (s *scripter) local(node string) []byte { return render("local", scriptData{Node: node}) }
+
+// problem is the script that says on the node's console why it cannot boot, and asks again.
+func (s *scripter) problem(node, why string) []byte {
+	return render("problem", scriptData{Node: node, Problem: consoleText(why), Self: s.base + pathScript})
+}
+
+// url is where a file of the repository is fetched; a URL stays as it is.
+func (s *scripter) url(file string) string {
+	if strings.Contains(file, "://") {
+		return file
+	}
+	return s.base + pathFiles + strings.TrimPrefix(file, "/")
+}
+
+// consoleText makes a message that iPXE's echo prints and does not interpret:
+// one line of printable ASCII without its operators, variables and comments.
+func consoleText(s string) string {
+	const most = 300
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case strings.ContainsRune("$|&#\\\"'", r), r < ' ', r > '~':
+			return ' '
+		}
+		return r
+	}, s)
+	clean = strings.Join(strings.Fields(clean), " ")
+	if len(clean) > most {
+		clean = clean[:most]
+	}
+	return clean
+}
