@@ -51,7 +51,7 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.directory, "dir", "var/lab", "directory of the lab's files")
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "tell on stderr what is done")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.power(), c.console(), c.ssh(), c.exec())
+	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.power(), c.console(), c.ssh(), c.exec(), c.site())
 	return root
 }
 

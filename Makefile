@@ -1,0 +1,68 @@
+# Every target that people and CI use; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION := 0.1.0
+VAR     ?= $(CURDIR)/var
+BIN     := bin
+MINIOS  := $(VAR)/minios
+ENVIRONMENT := $(VAR)/environment
+
+export CGO_ENABLED := 0
+export KADEPLOY_BIN := $(CURDIR)/$(BIN)
+export KADEPLOY_MINIOS := $(MINIOS)
+export KADEPLOY_ENVIRONMENT := $(ENVIRONMENT)
+
+# Packages whose tests boot machines: one at a time, after all others.
+VM_TESTS := ./minios/vmtest ./minios/lab/e2e
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: packages
+packages: ## install the Debian packages that are needed (root)
+	@scripts/install-packages.sh
+
+.PHONY: build
+build: ## build the programs, static, into bin/
+	@mkdir -p $(BIN)
+	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ \
+		./coordinator/cmd/... ./agent/cmd/... ./kascade/cmd/... ./minios/cmd/... ./minios/lab/cmd/...
+
+.PHONY: minios
+minios: packages build ## build the lab's mini-OS (kernel and initrd) into var/minios
+	@$(BIN)/mkminios --manifest minios/manifest/lab.yaml --agent $(BIN)/kadeploy-agent --out $(MINIOS)
+
+.PHONY: environment
+environment: packages build ## build the environment debian12-min into var/environment
+	@minios/environment/build $(ENVIRONMENT)
+
+.PHONY: demo
+demo: minios environment ## deploy Debian on three network-booted machines (KEEP=1 leaves them up)
+	@scripts/demo.sh
+
+.PHONY: test
+test: packages build minios environment ## all tests, the lab's included
+	go test -timeout 5m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
+	go test -timeout 18m -p 1 -count 1 $(VM_TESTS)
+
+.PHONY: test-unit
+test-unit: packages build ## all tests that boot no machine
+	go test -timeout 5m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
+
+.PHONY: lint
+lint: packages ## formatting, vet, staticcheck, generated code
+	@out=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	@cp proto/agent/v1/agent.pb.go $(VAR)/agent.pb.go.before 2>/dev/null || { mkdir -p $(VAR) && cp proto/agent/v1/agent.pb.go $(VAR)/agent.pb.go.before; }
+	@scripts/generate.sh && cmp proto/agent/v1/agent.pb.go $(VAR)/agent.pb.go.before || { echo "generated code differs: commit what 'make generate' makes"; exit 1; }
+
+.PHONY: generate
+generate: packages ## regenerate code from .proto files
+	@scripts/generate.sh
+
+.PHONY: clean
+clean: ## remove what was built, caches included
+	rm -rf $(BIN) $(VAR)

@@ -1,0 +1,117 @@
+#!/bin/bash
+# The main job on real input: three machines without a system are booted from the
+# network and get Debian 12. `make demo` builds what this needs, and runs it.
+#
+#   KEEP=1   leave the lab up afterwards, and say how to go on with it
+#   NODES=N  machines, 3 unless said
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+root=$PWD
+bin=$root/bin
+work=$root/var/demo
+lab=("$bin/lab" --dir "$work/lab")
+nodes=${NODES:-3}
+names="node-[1-$nodes].lab"
+export KADEPLOY_SOCKET=$work/state/kadeployd.sock
+export KADEPLOY3_CONFIG_DIR=$work/site
+
+say() { printf '\n== %s\n' "$*"; }
+
+daemon=
+take_down() {
+	if [ -n "$daemon" ]; then
+		kill "$daemon" 2>/dev/null || true
+		wait "$daemon" 2>/dev/null || true
+	fi
+	if [ -e "$work/lab/lab.json" ]; then
+		"${lab[@]}" down
+	fi
+}
+
+stop_earlier() {
+	if [ -e "$work/kadeployd.pid" ]; then
+		local pid
+		pid=$(cat "$work/kadeployd.pid")
+		# The number may be another program's by now.
+		if [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$bin/kadeployd" ]; then
+			kill "$pid"
+			while [ -e "/proc/$pid" ]; do sleep 0.1; done
+		fi
+		rm -f "$work/kadeployd.pid"
+	fi
+	if [ -e "$work/lab/lab.json" ]; then
+		"${lab[@]}" down
+	fi
+}
+
+if [ "${1:-}" = stop ]; then
+	stop_earlier
+	exit
+fi
+
+stop_earlier
+rm -rf "$work/state"
+mkdir -p "$work/keys"
+trap take_down EXIT
+
+say "The lab: $nodes machines with blank disks, powered off"
+"${lab[@]}" up --nodes "$nodes"
+for key in deploy user; do
+	[ -e "$work/keys/$key" ] || ssh-keygen -q -t ed25519 -N '' -C "$key@lab" -f "$work/keys/$key"
+done
+"${lab[@]}" site --out "$work/site" --state "$work/state" --minios "$root/var/minios" --key "$work/keys/deploy.pub"
+
+say "The coordinator, on the machines' network"
+# exec: the process that is waited for, and stopped, is the coordinator itself.
+"${lab[@]}" exec -- "$bin/kadeployd" --config "$work/site" >"$work/kadeployd.log" 2>&1 &
+daemon=$!
+for _ in $(seq 100); do
+	[ -S "$KADEPLOY_SOCKET" ] && break
+	kill -0 "$daemon" 2>/dev/null || { cat "$work/kadeployd.log" >&2; exit 1; }
+	sleep 0.1
+done
+"$bin/kadeploy" --version
+
+say "The environment is registered"
+"$bin/kaenv3" -a "$root/var/environment/debian12-min.dsc"
+"$bin/kaenv3" -l
+
+say "Deployment: kadeploy3 -e debian12-min -m $names -k"
+sent() { "${lab[@]}" exec -- cat /sys/class/net/lab0/statistics/tx_bytes; }
+before=$(sent)
+begin=$SECONDS
+"$bin/kadeploy3" -e debian12-min -m "$names" -k "$work/keys/user.pub" --timeline -o "$work/ok" -n "$work/ko"
+echo
+echo "$((SECONDS - begin)) s in all; the coordinator's interface sent $(( ($(sent) - before) / 1048576 )) MiB: mini-OS for each node, the image ($(( $(stat -c %s "$root/var/environment/debian12-min.tar.zst") / 1048576 )) MiB) once"
+if [ -s "$work/ko" ] || [ "$(wc -l <"$work/ok")" != "$nodes" ]; then
+	echo "demo: not every node was deployed; the coordinator's log is $work/kadeployd.log" >&2
+	exit 1
+fi
+
+say "A login on each node"
+while read -r node; do
+	"${lab[@]}" ssh -i "$work/keys/user" "$node" 'echo "$(hostname): Linux $(uname -r), / is $(findmnt -no SOURCE,PARTLABEL /)"' </dev/null
+done <"$work/ok"
+
+if [ -z "${KEEP:-}" ]; then
+	say "The lab is taken down (KEEP=1 leaves it up)"
+	exit
+fi
+trap - EXIT
+echo "$daemon" >"$work/kadeployd.pid"
+cat <<TXT
+
+== The lab stays up. To go on with it:
+
+  export KADEPLOY_SOCKET=$KADEPLOY_SOCKET KADEPLOY3_CONFIG_DIR=$KADEPLOY3_CONFIG_DIR PATH=$bin:\$PATH
+  kadeploy3 -e debian12-min -m node-1.lab -k $work/keys/user.pub     deploy again
+  kareboot3 -r simple -l hard -m node-2.lab                          reboot from its own disk
+  kapower3 --status -m $names
+  lab --dir $work/lab console node-1                                 serial console; ctrl-] leaves
+  lab --dir $work/lab ssh -i $work/keys/user node-1                a shell on a node
+  lab --dir $work/lab power off node-3                               cut a node's power
+  less $work/kadeployd.log                                           the coordinator's log
+
+  scripts/demo.sh stop                                               takes it all down
+TXT
