@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"kadeploy/coordinator/internal/profile"
 )
 
 // Paths of the HTTP server.
@@ -86,13 +88,13 @@ func (w *web) scriptFor(ctx context.Context, node string, deliver bool) []byte {
 		return w.scripts.problem(node, fmt.Sprintf("its boot profile cannot be read: %v", err))
 	}
 	switch p.Kind {
-	case Local:
+	case profile.Local:
 		w.log.Info("node boots", "node", node, "profile", string(p.Kind))
 		return w.scripts.local(node)
-	case Custom:
+	case profile.Custom:
 		w.log.Info("node boots", "node", node, "profile", string(p.Kind))
 		return []byte(customScript(p, w.scripts.base+pathUserFiles))
-	case MiniOS:
+	case profile.MiniOS:
 		if !deliver {
 			return nil
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"text/template"
+
+	"kadeploy/coordinator/internal/profile"
 )
 
 // scriptData is what the templates below are filled with. Every value is
@@ -76,7 +78,7 @@ func render(name string, data scriptData) []byte {
 // arguments is the kernel's command line: what makes it find its initrds, the
 // site's parameters, the interface that it booted from (in PXELINUX's form, with
 // the hardware type), and how the agent reaches and trusts the coordinator.
-func (s *scripter) arguments(p Profile, node, token string) string {
+func (s *scripter) arguments(p profile.Profile, node, token string) string {
 	words := []string{"initrd=initrd"}
 	if s.overlay != "" {
 		words = append(words, "initrd=overlay")
@@ -101,7 +103,7 @@ type scripter struct {
 }
 
 // miniOS is the script that boots the mini-OS with a token.
-func (s *scripter) miniOS(p Profile, node, token string) []byte {
+func (s *scripter) miniOS(p profile.Profile, node, token string) []byte {
 	return render("minios", scriptData{
 		Node: node, Kernel: s.url(p.Kernel), Initrd: s.url(p.Initrd), Overlay: s.overlay,
 		Arguments: s.arguments(p, node, token), Self: s.base + pathScript,

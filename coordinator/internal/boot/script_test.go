@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kadeploy/coordinator/internal/profile"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files under testdata")
@@ -40,8 +42,8 @@ func testScripter() *scripter {
 func TestScripts(t *testing.T) {
 	plain, overlaid := testScripter(), testScripter()
 	overlaid.overlay = overlaid.base + pathOverlay
-	mini := Profile{Kind: MiniOS, Kernel: "vmlinuz-minios", Initrd: "/initrd-minios", Params: "ETH_DEV=eth0  NTP=ntp.lab"}
-	elsewhere := Profile{Kind: MiniOS, Kernel: "http://mirror.lab/k", Initrd: "tftp://mirror.lab/i"}
+	mini := profile.Profile{Kind: profile.MiniOS, Kernel: "vmlinuz-minios", Initrd: "/initrd-minios", Params: "ETH_DEV=eth0  NTP=ntp.lab"}
+	elsewhere := profile.Profile{Kind: profile.MiniOS, Kernel: "http://mirror.lab/k", Initrd: "tftp://mirror.lab/i"}
 	for name, got := range map[string][]byte{
 		"minios.ipxe":         plain.miniOS(mini, "node-1.lab", "00ff"),
 		"minios-overlay.ipxe": overlaid.miniOS(mini, "node-1.lab", "00ff"),
@@ -57,14 +59,14 @@ func TestCustomScript(t *testing.T) {
 	const prefix = "http://10.0.0.1:8069/userfiles/"
 	for _, tc := range []struct {
 		name string
-		p    Profile
+		p    profile.Profile
 		want string
 	}{
-		{"both patterns", Profile{Script: "#!ipxe\nkernel FILES_PREFIX--k id=NODE_SINGULARITY x=NODE_SINGULARITY\n", Singularity: "7", User: "bob"},
+		{"both patterns", profile.Profile{Script: "#!ipxe\nkernel FILES_PREFIX--k id=NODE_SINGULARITY x=NODE_SINGULARITY\n", Singularity: "7", User: "bob"},
 			"#!ipxe\nkernel " + prefix + "pxe-bob--k id=7 x=7\n"},
-		{"no value for this node", Profile{Script: "id=NODE_SINGULARITY", User: "bob"}, "id=NODE_SINGULARITY"},
-		{"a value is not replaced again", Profile{Script: "NODE_SINGULARITY", Singularity: "FILES_PREFIX", User: "bob"}, "FILES_PREFIX"},
-		{"verbatim", Profile{Script: "\ttext\r\n\n"}, "\ttext\r\n\n"},
+		{"no value for this node", profile.Profile{Script: "id=NODE_SINGULARITY", User: "bob"}, "id=NODE_SINGULARITY"},
+		{"a value is not replaced again", profile.Profile{Script: "NODE_SINGULARITY", Singularity: "FILES_PREFIX", User: "bob"}, "FILES_PREFIX"},
+		{"verbatim", profile.Profile{Script: "\ttext\r\n\n"}, "\ttext\r\n\n"},
 	} {
 		if got := customScript(tc.p, prefix); got != tc.want {
 			t.Errorf("%s: customScript = %q, want %q", tc.name, got, tc.want)

@@ -24,19 +24,21 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv6"
+
+	"kadeploy/coordinator/internal/profile"
 )
 
 // site is what the service asks of others.
 type site struct {
-	profiles map[string]Profile
+	profiles map[string]profile.Profile
 	tokenErr error
 	minted   []string
 }
 
-func (s *site) BootProfile(_ context.Context, node string) (Profile, error) {
+func (s *site) BootProfile(_ context.Context, node string) (profile.Profile, error) {
 	p, ok := s.profiles[node]
 	if !ok {
-		return Profile{}, fmt.Errorf("no profile of %s", node)
+		return profile.Profile{}, fmt.Errorf("no profile of %s", node)
 	}
 	return p, nil
 }
@@ -107,7 +109,7 @@ func TestServiceOnASegment(t *testing.T) {
 	}
 	segment(t, testNodes[0].MAC)
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	s := &site{profiles: map[string]Profile{"node-1.site.lab": {Kind: MiniOS, Kernel: "vmlinuz", Initrd: "sub/initrd"}}}
+	s := &site{profiles: map[string]profile.Profile{"node-1.site.lab": {Kind: profile.MiniOS, Kernel: "vmlinuz", Initrd: "sub/initrd"}}}
 	svc := start(t, testConfig(t, s))
 	t.Run("dhcp", testLease)
 	t.Run("dhcp of a stranger", testNoLease)
@@ -240,11 +242,11 @@ func testScriptByHTTP(t *testing.T, url string, s *site) {
 	}
 	s.tokenErr = errors.New("no workflow waits for it")
 	wants(get(), "no token: no workflow waits for it", "chain --replace "+url+"/boot.ipxe")
-	s.profiles["node-1.site.lab"] = Profile{Kind: Local}
+	s.profiles["node-1.site.lab"] = profile.Profile{Kind: profile.Local}
 	wants(get(), "sanboot --no-describe --drive 0x80")
-	s.profiles["node-1.site.lab"] = Profile{Kind: Custom, Script: "#!ipxe\nchain FILES_PREFIX--k\n", User: "bob"}
+	s.profiles["node-1.site.lab"] = profile.Profile{Kind: profile.Custom, Script: "#!ipxe\nchain FILES_PREFIX--k\n", User: "bob"}
 	wants(get(), "chain "+url+"/userfiles/pxe-bob--k")
-	s.profiles["node-1.site.lab"] = Profile{Kind: "strange"}
+	s.profiles["node-1.site.lab"] = profile.Profile{Kind: "strange"}
 	wants(get(), "unknown kind strange")
 	delete(s.profiles, "node-1.site.lab")
 	wants(get(), "boot profile cannot be read: no profile of node-1.site.lab")

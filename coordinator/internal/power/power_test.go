@@ -217,3 +217,26 @@ func TestOutputIsBounded(t *testing.T) {
 			}
 		})
 }
+
+func TestSwitchAndReboot(t *testing.T) {
+	c := &cluster.Cluster{Remote: cluster.RemoteOps{PowerOn: [3]cluster.Command{line("echo warning >&2")}, PowerOff: [3]cluster.Command{1: line("exit 1")},
+		PowerStatus: line("echo on"), Reboot: [3]cluster.Command{line("true")}}}
+	s := New(Config{})
+	var got []string
+	note := func(node, output string, err error) { got = append(got, fmt.Sprintf("%s %q %v", node, output, err)) }
+	s.Switch(t.Context(), c, "on", 0, []string{"n-1"}, note)
+	s.Switch(t.Context(), c, "off", 1, []string{"n-1"}, note)
+	s.Switch(t.Context(), c, "status", 0, []string{"n-1"}, note)
+	s.Switch(t.Context(), c, "dance", 0, []string{"n-1"}, note)
+	s.Reboot(t.Context(), c, 0, []string{"n-1"}, nil, func(node string, err error) { note(node, "rebooted", err) })
+	want := []string{
+		`n-1 "warning\n" <nil>`,
+		`n-1 "" hard_power_off: exit status 1; very_hard_power_off command is not provided`,
+		`n-1 "on\n" <nil>`,
+		`n-1 "" power "dance" of n-1: the actions are on, off and status`,
+		`n-1 "rebooted" <nil>`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+}
