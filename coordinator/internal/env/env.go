@@ -3,6 +3,11 @@
 // and prints descriptions; it never opens the files that they name.
 package env
 
+import (
+	"maps"
+	"slices"
+)
+
 // Description is one environment. Fields stand in the order in which they are printed.
 type Description struct {
 	Name            string            `yaml:"name" json:"name"`
@@ -63,4 +68,17 @@ type Options struct {
 type Partition struct {
 	ID     int    `yaml:"id" json:"id"`
 	Device string `yaml:"device" json:"device"`
+}
+
+// Clone is a copy that shares nothing with d.
+func (d *Description) Clone() Description {
+	c := *d
+	if d.Preinstall != nil {
+		pre := *d.Preinstall
+		c.Preinstall = &pre
+	}
+	c.Postinstalls = slices.Clone(d.Postinstalls)
+	c.Options.Partitions = slices.Clone(d.Options.Partitions)
+	c.CustomVariables = maps.Clone(d.CustomVariables)
+	return c
 }
