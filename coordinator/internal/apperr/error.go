@@ -82,3 +82,8 @@ func StatusOf(err error) int {
 	}
 	return 0
 }
+
+// Unauthorized refuses a caller of whom it is not known who he is (401).
+func Unauthorized(format string, args ...any) *Refusal {
+	return &Refusal{Status: 401, Detail: fmt.Sprintf(format, args...)}
+}

@@ -60,3 +60,10 @@ func whitelist(n *tree.Node) []string {
 	}
 	return items
 }
+
+// localOnly lets callers come from this machine only (security.local_only).
+func (a *Authentication) localOnly() {
+	for _, list := range []*[]string{&a.ACLWhitelist, &a.IdentWhitelist, &a.BasicWhitelist, &a.CertificateWhitelist} {
+		*list = []string{"127.0.0.0/8", "::1"}
+	}
+}

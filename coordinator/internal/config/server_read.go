@@ -75,6 +75,9 @@ func (l *loader) server(f *file) Server {
 		Mkfs:      mkfs(n.Get("external").Get("mkfs")),
 		Tar:       n.Get("external").Get("tar").String(""),
 	}
+	if s.Security.LocalOnly {
+		s.Authentication.localOnly()
+	}
 	if s.Boot == nil && s.PXE == nil {
 		f.warn(n.Get("boot"), "Neither 'boot' nor 'pxe' is given: nodes can be switched, but nothing tells them what to boot")
 	}
