@@ -1,0 +1,312 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kadeploy/coordinator/internal/api"
+	"kadeploy/coordinator/internal/auth"
+	"kadeploy/coordinator/internal/boot"
+	"kadeploy/coordinator/internal/broadcast"
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/config"
+	"kadeploy/coordinator/internal/engine"
+	"kadeploy/coordinator/internal/fleet"
+	"kadeploy/coordinator/internal/identity"
+	"kadeploy/coordinator/internal/imagecache"
+	"kadeploy/coordinator/internal/power"
+	"kadeploy/coordinator/internal/probe"
+	"kadeploy/coordinator/internal/rights"
+	"kadeploy/coordinator/internal/steps"
+	"kadeploy/coordinator/internal/store"
+	"kadeploy/coordinator/internal/workflow"
+	"kadeploy/proto/agent/session"
+)
+
+// endTime is what running workflows get to stop in order.
+const endTime = 20 * time.Second
+
+// daemon is the coordinator's parts, put together.
+type daemon struct {
+	cfg    *config.Config
+	log    *slog.Logger
+	cert   tls.Certificate
+	store  *store.Store
+	cache  *imagecache.Cache
+	fleet  *fleet.Fleet
+	boot   *boot.Service // nil: the site has a boot service of its own
+	engine *engine.Engine
+	files  *files
+	api    http.Handler
+	auth   *auth.Authenticator
+
+	closing chan struct{} // closed when the daemon begins to stop
+}
+
+// run is the life of the daemon, until ctx ends.
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	d := &daemon{cfg: cfg, log: log, closing: make(chan struct{})}
+	if d.store, err = store.Open(ctx, cfg.Server.Database.File); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.store.Close()) }()
+	if err := d.build(ctx); err != nil {
+		return err
+	}
+	defer d.cache.Close()
+	return d.serve(ctx)
+}
+
+// build makes every part; nothing is served yet.
+func (d *daemon) build(ctx context.Context) (err error) {
+	server := &d.cfg.Server
+	file := filepath.Join(filepath.Dir(server.Database.File), "identity.pem")
+	if d.cert, err = identity.Load(file, server.Hostname); err != nil {
+		return err
+	}
+	d.cache, err = imagecache.New(imagecache.Config{
+		Directory: server.Cache.Directory, Size: server.Cache.Size, Writers: server.Cache.Concurrency,
+		Open: openForUser, Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.files = newFiles(d.cache)
+	d.fleet, err = fleet.New(fleet.Config{
+		Certificate: d.cert, Addresses: addresses(d.cfg.Site), Admission: d.store, Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.buildEngine(ctx); err != nil {
+		return err
+	}
+	if err := d.buildAPI(); err != nil {
+		return err
+	}
+	return d.buildBoot() // last: it opens ports
+}
+
+func addresses(site *cluster.Site) map[string]netip.Addr {
+	all := make(map[string]netip.Addr)
+	for _, c := range site.Clusters {
+		for _, n := range c.Nodes {
+			all[n.Name] = n.Address
+		}
+	}
+	return all
+}
+
+func (d *daemon) buildEngine(ctx context.Context) (err error) {
+	server := &d.cfg.Server
+	all := steps.All(steps.Config{
+		Agents:        d.fleet,
+		Profiles:      d.store,
+		Power:         power.New(power.Config{Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
+		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
+		Broadcaster:   broadcast.Service{Logger: d.log},
+		ExtractionDir: server.Environments.ExtractionDir,
+		ArchiveDir:    server.Environments.RambinDir,
+		TmpDir:        server.Environments.TmpDir,
+		MkfsArguments: server.Mkfs,
+	})
+	table := make(map[string]engine.Step, len(all))
+	for name, step := range all {
+		table[name] = step
+	}
+	journal := d.store.Journal()
+	d.engine, err = engine.New(engine.Config{
+		Steps: table, Journal: journal, States: d.store, Logger: d.log,
+		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean,
+		OnEnd: d.ended,
+	})
+	if err != nil {
+		return err
+	}
+	interrupted, err := journal.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	return d.engine.Recover(ctx, interrupted)
+}
+
+// ended is called when a workflow is over.
+func (d *daemon) ended(req *workflow.Request, v workflow.View) {
+	d.files.release(req.ID)
+	d.log.Info("workflow ended", "workflow", req.ID, "kind", req.Kind, "user", req.User,
+		"ok", len(v.OK), "ko", len(v.KO), "seconds", int(v.Elapsed.Seconds()))
+	if req.Hook {
+		runHook(d.cfg.Server.Hooks, req, d.log)
+	}
+}
+
+func (d *daemon) buildAPI() (err error) {
+	server := &d.cfg.Server
+	if d.auth, err = auth.New(settings(server.Authentication), d.log); err != nil {
+		return err
+	}
+	policy := rights.New(server.Rights.Kind, server.Rights.Almighty, d.store)
+	d.api, err = api.New(api.Config{
+		Version: version, HeaderPrefix: d.auth.HeadersPrefix(), BasicRealm: d.auth.Realm(), BootMethod: "IPXE",
+		Site:        d.cfg.Site,
+		Auth:        authenticator{d.auth, policy},
+		Workflows:   d.engine,
+		Registry:    registry{d.store.Registry(server.Rights.Almighty)},
+		Nodes:       nodeInfos{d.store},
+		Rights:      permissions{policy},
+		RightsTable: rightsTable{d.store, server.Rights.Almighty},
+		Files:       d.files,
+		Limits:      api.Limits{Preinstall: server.Environments.MaxPreinstall, Postinstall: server.Environments.MaxPostinstall},
+		Verbosity:   server.Verbosity.Clients,
+		Closing:     d.closing,
+		Logger:      d.log,
+	})
+	return err
+}
+
+func (d *daemon) buildBoot() (err error) {
+	b := d.cfg.Server.Boot
+	if b == nil {
+		return nil
+	}
+	var nodes []cluster.Node
+	for _, c := range d.cfg.Site.Clusters {
+		nodes = append(nodes, c.Nodes...)
+	}
+	overlay := make(map[string]string)
+	if key := d.cfg.Server.DeploymentKey; key != "" {
+		overlay["/etc/kadeploy/authorized_keys"] = key
+	}
+	d.boot, err = boot.New(boot.Config{
+		Interface: b.Interface, Address: b.Address, Nodes: nodes,
+		Router: b.DHCP.Router, DNS: b.DHCP.DNS, Lease: b.DHCP.Lease,
+		Repository: b.Repository, Loaders: b.Loaders, UEFILoader: b.UEFILoader, UserFiles: b.UserFiles, Overlay: overlay,
+		Coordinator: d.agentsAddress(), Fingerprint: session.Fingerprint(d.cert.Certificate[0]), Params: b.Params,
+		HTTPPort: b.HTTPPort, TFTPPort: b.TFTPPort, NoDHCP: !b.DHCP.Enabled, NoTFTP: !b.TFTP,
+		RouterAdvertisement: b.RouterAdvertisements,
+		Profiles:            d.store, Tokens: d.store, Logger: d.log,
+	})
+	return err
+}
+
+// agentsAddress is where nodes' agents dial.
+func (d *daemon) agentsAddress() string {
+	host := d.cfg.Server.Agents.Address
+	if b := d.cfg.Server.Boot; host == "" && b != nil && b.Address.IsValid() {
+		host = b.Address.Addr().String()
+	}
+	return net.JoinHostPort(cmp.Or(host, d.cfg.Server.Hostname), strconv.Itoa(d.cfg.Server.Agents.Port))
+}
+
+// serve opens all ports and serves until ctx ends; then it takes no more orders,
+// lets running workflows stop, and only then leaves the nodes.
+func (d *daemon) serve(ctx context.Context) error {
+	agents, err := net.Listen("tcp", ":"+strconv.Itoa(d.cfg.Server.Agents.Port))
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for agents: %w", err), d.closeBoot())
+	}
+	clients, err := d.clientListeners()
+	if err != nil {
+		return errors.Join(err, agents.Close(), d.closeBoot())
+	}
+
+	nodesCtx, stopNodes := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNodes()
+	all, ctx := errgroup.WithContext(ctx) // ends too when one of them fails
+	all.Go(func() error { return d.fleet.Serve(nodesCtx, agents) })
+	if d.boot != nil {
+		all.Go(func() error { return d.boot.Run(nodesCtx) })
+	}
+	for _, ln := range clients {
+		server := &http.Server{
+			Handler: d.api, ConnContext: auth.ConnContext, ReadHeaderTimeout: headerTime, WriteTimeout: answerTime,
+			ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+		}
+		all.Go(func() error { return serveHTTP(ctx, server, ln) })
+		d.log.Info("serving users", "address", ln.Addr().String())
+	}
+	all.Go(func() error {
+		defer stopNodes()
+		<-ctx.Done()
+		close(d.closing)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+		defer cancel()
+		return d.engine.Close(limit)
+	})
+	d.log.Info("the coordinator is ready", "agents", agents.Addr().String(), "nodes", len(addresses(d.cfg.Site)), "version", version)
+	return all.Wait()
+}
+
+func (d *daemon) closeBoot() error {
+	if d.boot == nil {
+		return nil
+	}
+	return d.boot.Close()
+}
+
+// clientListeners are the Unix socket and the TCP port of the REST interface.
+func (d *daemon) clientListeners() (list []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, ln := range list {
+				err = errors.Join(err, ln.Close())
+			}
+		}
+	}()
+	server := &d.cfg.Server
+	if server.API.Socket != "" {
+		ln, err := socketListener(server.API.Socket)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, ln)
+	}
+	host := ""
+	if server.Security.LocalOnly {
+		host = "localhost"
+	}
+	tcp, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(server.Ports.Server)))
+	if err != nil {
+		return list, fmt.Errorf("listen for clients: %w", err)
+	}
+	list = append(list, tcp)
+	if !server.Security.TLS {
+		return list, nil
+	}
+	cert := d.cert
+	if server.Security.Certificate != "" {
+		key := cmp.Or(server.Security.PrivateKey, server.Security.Certificate)
+		if cert, err = tls.LoadX509KeyPair(server.Security.Certificate, key); err != nil {
+			return list, fmt.Errorf("security.certificate: %w", err)
+		}
+	}
+	list[len(list)-1] = tls.NewListener(tcp, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	return list, nil
+}
+
+// settings are the configuration's methods of authentication, as package auth wants them.
+func settings(a config.Authentication) auth.Settings { return auth.Settings(a) }
+
+// hookTime is the time limit of a site's hook (contract 5.1).
+const hookTime = 20 * time.Second
+
+// hookLine is the site's command for the end of a workflow; "" if there is none.
+func hookLine(h config.Hooks, req *workflow.Request) string {
+	line := map[workflow.Kind]string{
+		workflow.Deploy: h.EndOfDeployment, workflow.Reboot: h.EndOfReboot, workflow.Power: h.EndOfPower,
+	}[req.Kind]
+	return strings.ReplaceAll(line, "WORKFLOW_ID", req.ID)
+}

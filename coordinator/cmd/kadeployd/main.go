@@ -1,0 +1,127 @@
+// Command kadeployd is the coordinator of a site: it serves users' requests,
+// boots nodes, and drives their agents. This is the one place where its parts
+// are put together.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kadeploy/coordinator/internal/config"
+	"kadeploy/coordinator/internal/store"
+)
+
+// version is set by the linker.
+var version = "development"
+
+const defaultDirectory = "/etc/kadeploy3"
+
+func main() {
+	// The first signal stops in order; after it, the default comes back: the second stops at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "kadeployd:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags of one run.
+type options struct {
+	directory string
+	verbose   bool
+}
+
+func newCommand() *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:   "kadeployd",
+		Short: "Coordinate deployments on the nodes of a site",
+		Long: "Coordinate deployments on the nodes of a site, in the foreground, until SIGINT or SIGTERM.\n" +
+			"The log goes to stderr.\n\nExit status: 0 stopped by a signal, 1 could not start or go on.",
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), cfg, o.logger())
+		},
+	}
+	directory := cmp.Or(os.Getenv("KADEPLOY3_CONFIG_DIR"), defaultDirectory)
+	root.PersistentFlags().StringVar(&o.directory, "config", directory, "configuration directory ($KADEPLOY3_CONFIG_DIR)")
+	root.PersistentFlags().BoolVar(&o.verbose, "verbose", false, "log details too")
+	root.AddCommand(o.check(), o.backup())
+	return root
+}
+
+// load reads the configuration and shows its warnings.
+func (o *options) load() (*config.Config, error) {
+	cfg, err := config.Load(o.directory)
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(os.Stderr, "kadeployd: warning:", w)
+	}
+	return cfg, err
+}
+
+func (o *options) logger() *slog.Logger {
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+func (o *options) check() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and say what would be used",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			fmt.Printf("configuration %s is good\n", cfg.Dir)
+			fmt.Printf("database      %s\n", cfg.Server.Database.File)
+			fmt.Printf("local clients %s\n", cmp.Or(cfg.Server.API.Socket, "no Unix socket"))
+			fmt.Printf("agents dial   port %d\n", cfg.Server.Agents.Port)
+			for _, c := range cfg.Site.Clusters {
+				fmt.Printf("cluster       %s: %d nodes, deployed on %s, mini-OS %s\n",
+					c.Name, len(c.Nodes), c.Partitioning.BlockDevice, cmp.Or(c.MiniOS.Kernel, "none"))
+			}
+			return nil
+		},
+	}
+}
+
+func (o *options) backup() *cobra.Command {
+	return &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Copy the database to a new file; the coordinator must be stopped",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			s, err := store.Open(cmd.Context(), cfg.Server.Database.File)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.Close()) }()
+			return s.Backup(cmd.Context(), args[0])
+		},
+	}
+}
