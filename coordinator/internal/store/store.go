@@ -37,12 +37,15 @@ type Store struct {
 	now    func() time.Time
 }
 
-// Open opens the database file at path, creates it if needed and brings its
-// schema up to date. It fails if another process has it open.
+// Open opens the database file at path, creates it (and its directory) if needed
+// and brings its schema up to date. It fails if another process has it open.
 func Open(ctx context.Context, path string) (*Store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("open database %s: create its directory: %w", path, err)
 	}
 	lock, err := acquire(path + ".lock")
 	if err != nil {
@@ -56,6 +59,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func (s *Store) connect(ctx context.Context) (err error) {
+	// SQLite would let everybody read it, and others' private environments with it.
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
 	// synchronous(FULL): what was acknowledged survives a loss of power, not
 	// only a kill; the journal of workflows relies on it.
 	s.writer, err = connection(s.path, 1, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)")
@@ -104,19 +115,25 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Backup writes a consistent copy of the database to a new file, while it is in use.
-func (s *Store) Backup(ctx context.Context, file string) error {
-	// A connection of its own: a long copy must not hold up the writer.
-	db, err := connection(s.path, 1, "deferred")
+// Backup writes a consistent copy of a database to a new file, also while a
+// coordinator uses it.
+func Backup(ctx context.Context, path, file string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("back up database: %w", err)
+	}
+	db, err := connection(path, 1, "deferred")
 	if err == nil {
 		_, err = db.ExecContext(ctx, "VACUUM INTO ?", file)
 		err = errors.Join(err, db.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("back up database %s to %s: %w", s.path, file, err)
+		return fmt.Errorf("back up database %s to %s: %w", path, file, err)
 	}
 	return nil
 }
+
+// Backup is the function Backup for this database. It holds nobody up.
+func (s *Store) Backup(ctx context.Context, file string) error { return Backup(ctx, s.path, file) }
 
 // update runs fn in a writing transaction and commits it, or rolls it back if
 // fn returns an error. fn must not keep tx, nor call update or view.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func openAt(t *testing.T, path string) *Store {
 }
 
 func TestOpenTwice(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "db")
+	path := filepath.Join(t.TempDir(), "new", "db")
 	first, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +47,13 @@ func TestOpenTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	openAt(t, path) // after Close it is free, and its schema is found complete
+	for _, file := range []string{path, path + "-wal"} {
+		if info, err := os.Stat(file); err != nil {
+			t.Error(err)
+		} else if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s can be read by others: %v", file, info.Mode())
+		}
+	}
 }
 
 func TestOpenNotADatabase(t *testing.T) {
@@ -165,6 +173,9 @@ func TestBackup(t *testing.T) {
 	}
 	if err := s.Backup(t.Context(), copied); err == nil {
 		t.Error("Backup overwrote a file")
+	}
+	if err := Backup(t.Context(), filepath.Join(t.TempDir(), "nothing"), filepath.Join(t.TempDir(), "copy")); err == nil {
+		t.Error("Backup made a copy of a database that does not exist")
 	}
 }
 
