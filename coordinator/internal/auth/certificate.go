@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"crypto"
-	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -95,10 +94,11 @@ func readAuthority(certificate, key string) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: %s: %w", file, err)
 	}
-	if _, old := public.(*dsa.PublicKey); old {
-		return nil, fmt.Errorf("authority: %s: DSA is not secure any more and not supported: use RSA or EC", file)
+	switch public.(type) {
+	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+		return public, nil
 	}
-	return public, nil
+	return nil, fmt.Errorf("authority: %s: keys of this kind (%T) are not supported: use RSA, EC or Ed25519", file, public)
 }
 
 func publicKey(block *pem.Block) (crypto.PublicKey, error) {
