@@ -43,22 +43,30 @@ type web struct {
 	log      *slog.Logger
 }
 
-// handler routes requests. The roots may be nil.
-func (w *web) handler(files, loaders, users *os.Root) http.Handler {
+// opener finds a file by the name that was asked for.
+type opener func(name string) (*os.File, os.FileInfo, error)
+
+// handler routes requests. users may be nil.
+func (w *web) handler(files *os.Root, loaders *loaders, users *os.Root) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathScript, w.serveScript)
 	mux.HandleFunc("GET "+pathOverlay, w.serveOverlay)
-	mux.Handle("GET "+pathFiles+"{name...}", w.tree(files, func(string) bool { return true }))
-	mux.Handle("GET "+pathLoaders+"{name...}", w.tree(loaders, func(string) bool { return true }))
+	mux.Handle("GET "+pathFiles+"{name...}", w.tree(below(files)))
+	mux.Handle("GET "+pathLoaders+"{name...}", w.tree(loaders.open))
 	if users != nil {
-		mux.Handle("GET "+pathUserFiles+"{name...}", w.tree(users, isUserFile))
+		mux.Handle("GET "+pathUserFiles+"{name...}", w.tree(userFiles(users)))
 	}
 	return mux
 }
 
-// isUserFile keeps other files in the same directory out of reach.
-func isUserFile(name string) bool {
-	return strings.HasPrefix(name, userFilePrefix("")) && !strings.Contains(name, "/")
+// userFiles keeps other files in the same directory out of reach.
+func userFiles(root *os.Root) opener {
+	return func(name string) (*os.File, os.FileInfo, error) {
+		if !strings.HasPrefix(name, userFilePrefix("")) || strings.Contains(name, "/") {
+			return nil, nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
+		}
+		return openRegular(root, name)
+	}
 }
 
 // serveScript answers with what the asking node boots now.
@@ -135,16 +143,10 @@ func (w *web) nodeOf(rw http.ResponseWriter, r *http.Request) (string, bool) {
 	return "", false
 }
 
-// tree serves the regular files of a directory. os.Root keeps every path inside
-// it, symbolic links included.
-func (w *web) tree(root *os.Root, allowed func(name string) bool) http.HandlerFunc {
+// tree serves the files that open finds.
+func (w *web) tree(open opener) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		name := r.PathValue("name")
-		if root == nil || !allowed(name) {
-			http.NotFound(rw, r)
-			return
-		}
-		f, info, err := openRegular(root, name)
+		f, info, err := open(r.PathValue("name"))
 		if err != nil {
 			w.log.Warn("boot file cannot be served", "path", r.URL.Path, "address", r.RemoteAddr, "error", err)
 			http.NotFound(rw, r)
@@ -154,6 +156,12 @@ func (w *web) tree(root *os.Root, allowed func(name string) bool) http.HandlerFu
 		rw.Header().Set("Content-Type", "application/octet-stream")
 		http.ServeContent(rw, r, "", info.ModTime(), f) // an *os.File goes out by sendfile
 	}
+}
+
+// below opens regular files below root. os.Root keeps every path inside it,
+// symbolic links included.
+func below(root *os.Root) opener {
+	return func(name string) (*os.File, os.FileInfo, error) { return openRegular(root, name) }
 }
 
 // openRegular opens a regular file below root.

@@ -49,7 +49,7 @@ func New(cfg Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	loaders, err := s.openRoot(cfg.Loaders, "directory of iPXE binaries (Debian package ipxe)")
+	loaders, err := newLoaders(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func New(cfg Config) (_ *Service, err error) {
 		}
 	}
 	if !cfg.NoTFTP {
-		if err := s.openTFTP(&cfg, loaders, files); err != nil {
+		if err := s.openTFTP(&cfg, loaders.open, below(files)); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +118,7 @@ func (s *Service) openRoot(dir, what string) (*os.Root, error) {
 	return root, nil
 }
 
-func (s *Service) openHTTP(cfg *Config, nodes *index, overlay []byte, files, loaders, users *os.Root) error {
+func (s *Service) openHTTP(cfg *Config, nodes *index, overlay []byte, files *os.Root, loaders *loaders, users *os.Root) error {
 	at := netip.AddrPortFrom(cfg.Address.Addr(), uint16(cfg.HTTPPort))
 	l, err := net.Listen("tcp4", at.String())
 	if err != nil {

@@ -64,6 +64,11 @@ func testConfig(t *testing.T, s *site) Config {
 	write(t, filepath.Join(dir, "repository/vmlinuz"), strings.Repeat("kernel", 5000), 0o644)
 	write(t, filepath.Join(dir, "repository/sub/initrd"), "initrd", 0o644)
 	write(t, filepath.Join(dir, "loaders/undionly.kpxe"), "loader", 0o644)
+	write(t, filepath.Join(dir, "loaders/other.kpxe"), "not configured", 0o644)
+	write(t, filepath.Join(dir, "ipxe.efi"), "UEFI loader", 0o644)
+	if err := os.Symlink("../ipxe.efi", filepath.Join(dir, "loaders/ipxe.efi")); err != nil { // as Debian does
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(dir, "users/pxe-bob--k"), "bob's", 0o644)
 	write(t, filepath.Join(dir, "users/other"), "other", 0o644)
 	write(t, filepath.Join(dir, "keys"), "key", 0o644)
@@ -196,6 +201,8 @@ func testHTTP(t *testing.T, url string) {
 		{"HEAD", node, "HEAD", "/files/vmlinuz", nil, 200, ""},
 		{"range", node, "GET", "/files/vmlinuz", []string{"Range", "bytes=6-11"}, 206, "kernel"},
 		{"loader", node, "GET", "/loaders/undionly.kpxe", nil, 200, "loader"},
+		{"loader behind a link", node, "GET", "/loaders/ipxe.efi", nil, 200, "UEFI loader"},
+		{"another file beside the loaders", node, "GET", "/loaders/other.kpxe", nil, 404, "404 page not found\n"},
 		{"user's file", node, "GET", "/userfiles/pxe-bob--k", nil, 200, "bob's"},
 		{"other file beside it", node, "GET", "/userfiles/other", nil, 404, "404 page not found\n"},
 		{"no listing", node, "GET", "/files/", nil, 404, "404 page not found\n"},
@@ -269,14 +276,14 @@ func testTFTP(t *testing.T) {
 		return b.String(), err
 	}
 	for name, want := range map[string]string{
-		"undionly.kpxe": "loader", "/undionly.kpxe": "loader", `\undionly.kpxe`: "loader",
+		"undionly.kpxe": "loader", "ipxe.efi": "UEFI loader", "/undionly.kpxe": "loader", `\undionly.kpxe`: "loader",
 		"vmlinuz": strings.Repeat("kernel", 5000), "sub/initrd": "initrd", "../loaders/../vmlinuz": strings.Repeat("kernel", 5000),
 	} {
 		if got, err := get(name); err != nil || got != want {
 			t.Errorf("%q: %.40q, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"", "/", "sub", "nothing", "link", "../secret", "../../../../etc/passwd", `..\secret`} {
+	for _, name := range []string{"", "/", "sub", "nothing", "link", "other.kpxe", "../secret", "../../../../etc/passwd", `..\secret`} {
 		if got, err := get(name); err == nil {
 			t.Errorf("%q was served: %.40q", name, got)
 		}

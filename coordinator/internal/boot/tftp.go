@@ -22,7 +22,7 @@ const (
 
 // openTFTP serves the loaders, and the repository for sites whose firmware
 // fetches kernels that way. There is no writing.
-func (s *Service) openTFTP(cfg *Config, roots ...*os.Root) error {
+func (s *Service) openTFTP(cfg *Config, from ...opener) error {
 	at := netip.AddrPortFrom(cfg.Address.Addr(), uint16(cfg.TFTPPort))
 	conn, err := listenOn(cfg.Interface, at)
 	if err != nil {
@@ -31,7 +31,7 @@ func (s *Service) openTFTP(cfg *Config, roots ...*os.Root) error {
 	s.closers = append(s.closers, conn.Close)
 	s.servers = append(s.servers, func(ctx context.Context) error {
 		srv := tftp.NewServer(func(name string, to io.ReaderFrom) error {
-			return sendTFTP(ctx, roots, name, to, cfg.Logger)
+			return sendTFTP(ctx, from, name, to, cfg.Logger)
 		}, nil)
 		srv.SetTimeout(tftpTimeout)
 		srv.SetRetries(tftpRetries)
@@ -47,11 +47,11 @@ func (s *Service) openTFTP(cfg *Config, roots ...*os.Root) error {
 	return nil
 }
 
-// sendTFTP sends one file from the first root that has it.
-func sendTFTP(ctx context.Context, roots []*os.Root, name string, to io.ReaderFrom, log *slog.Logger) error {
+// sendTFTP sends one file from the first place that has it.
+func sendTFTP(ctx context.Context, places []opener, name string, to io.ReaderFrom, log *slog.Logger) error {
 	clean := strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(name, `\`, "/")), "/")
-	for _, root := range roots {
-		f, info, err := openRegular(root, clean)
+	for _, open := range places {
+		f, info, err := open(clean)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
