@@ -23,7 +23,7 @@ type Config struct {
 
 	Repository string            // directory of mini-OS kernels and initrds
 	Loaders    string            // directory of iPXE binaries; optional: /usr/lib/ipxe
-	UEFILoader string            // optional: ipxe.efi; snponly.efi where the firmware's driver works better
+	UEFILoader string            // optional: snponly.efi, which uses the firmware's network driver; ipxe.efi has its own
 	UserFiles  string            // directory of files uploaded for custom profiles; optional: none are served
 	Overlay    map[string]string // files put over the mini-OS: path there -> path here; optional
 
@@ -49,7 +49,8 @@ const (
 	defaultTFTP    = 69
 
 	biosLoader = "undionly.kpxe"
-	uefiLoader = "ipxe.efi"
+	// ipxe.efi (2019) hangs in OVMF when it is to leave the disk to the firmware.
+	uefiLoader = "snponly.efi"
 )
 
 // complete fills in what was left out, and says what is wrong with the rest.

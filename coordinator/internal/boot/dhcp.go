@@ -8,18 +8,14 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 
 	"kadeploy/coordinator/internal/cluster"
-	"kadeploy/coordinator/internal/profile"
 )
 
 const (
-	lookupTimeout = 2 * time.Second // of a profile; the node asks again after about four
-
 	maxDatagram  = 4096 // an Ethernet frame with the fragments that firmware may send
 	maxStrangers = 1024 // unknown MACs remembered, so that each is logged once
 )
@@ -34,7 +30,6 @@ type dhcp struct {
 	scriptAt string            // URL of the boot script
 	loaderAt string            // URL of the directory of loaders
 	uefi     string            // name of the UEFI loader
-	profiles Profiles
 	log      *slog.Logger
 
 	mu        sync.Mutex
@@ -46,7 +41,7 @@ func newDHCP(cfg *Config, nodes *index, base string) *dhcp {
 		nodes: nodes, self: cfg.Address.Addr(),
 		mask:     net.CIDRMask(cfg.Address.Bits(), 32),
 		scriptAt: base + pathScript, loaderAt: base + pathLoaders,
-		uefi: cfg.UEFILoader, profiles: cfg.Profiles, log: cfg.Logger, strangers: map[string]bool{},
+		uefi: cfg.UEFILoader, log: cfg.Logger, strangers: map[string]bool{},
 	}
 	d.common = []dhcpv4.Modifier{
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(d.self.AsSlice())),
@@ -82,7 +77,7 @@ func (d *dhcp) serve(ctx context.Context, conn net.PacketConn) error {
 			}
 			return fmt.Errorf("receive DHCP requests: %w", err)
 		}
-		reply, to := d.answer(ctx, buf[:n])
+		reply, to := d.answer(buf[:n])
 		if reply == nil {
 			continue
 		}
@@ -93,7 +88,7 @@ func (d *dhcp) serve(ctx context.Context, conn net.PacketConn) error {
 }
 
 // answer is the reply to one datagram and where it goes; nil if it is not for us.
-func (d *dhcp) answer(ctx context.Context, datagram []byte) (*dhcpv4.DHCPv4, netip.AddrPort) {
+func (d *dhcp) answer(datagram []byte) (*dhcpv4.DHCPv4, netip.AddrPort) {
 	req, err := dhcpv4.FromBytes(datagram)
 	if err != nil || req.OpCode != dhcpv4.OpcodeBootRequest || len(req.ClientHWAddr) != 6 {
 		return nil, netip.AddrPort{}
@@ -107,7 +102,7 @@ func (d *dhcp) answer(ctx context.Context, datagram []byte) (*dhcpv4.DHCPv4, net
 	if kind == dhcpv4.MessageTypeNone {
 		return nil, netip.AddrPort{}
 	}
-	reply, err := d.reply(ctx, req, node, kind)
+	reply, err := d.reply(req, node, kind)
 	if err != nil {
 		d.log.Warn("DHCP request could not be answered", "node", node.Name, "error", err)
 		return nil, netip.AddrPort{}
@@ -142,7 +137,7 @@ func (d *dhcp) replyType(req *dhcpv4.DHCPv4, node *cluster.Node) dhcpv4.MessageT
 }
 
 // reply fills in the answer.
-func (d *dhcp) reply(ctx context.Context, req *dhcpv4.DHCPv4, node *cluster.Node, kind dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
+func (d *dhcp) reply(req *dhcpv4.DHCPv4, node *cluster.Node, kind dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
 	if kind == dhcpv4.MessageTypeNak {
 		reply, err := dhcpv4.NewReplyFromRequest(req, dhcpv4.WithMessageType(kind),
 			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(d.self.AsSlice())))
@@ -165,16 +160,13 @@ func (d *dhcp) reply(ctx context.Context, req *dhcpv4.DHCPv4, node *cluster.Node
 	if domain := domainOf(node.Name); domain != "" {
 		reply.UpdateOption(dhcpv4.OptDomainName(domain))
 	}
-	d.addBoot(ctx, reply, firmwareOf(req), node)
+	d.addBoot(reply, firmwareOf(req), node)
 	return reply, nil
 }
 
 // addBoot names the boot file that the client's firmware can use.
-func (d *dhcp) addBoot(ctx context.Context, reply *dhcpv4.DHCPv4, fw firmware, node *cluster.Node) {
+func (d *dhcp) addBoot(reply *dhcpv4.DHCPv4, fw firmware, node *cluster.Node) {
 	file := ""
-	if (fw == uefiPXE || fw == uefiHTTP) && d.bootsDisk(ctx, node) {
-		return // its firmware goes on to the disk at once
-	}
 	switch fw {
 	case ipxeScript:
 		file = d.scriptAt
@@ -197,16 +189,6 @@ func (d *dhcp) addBoot(ctx context.Context, reply *dhcpv4.DHCPv4, fw firmware, n
 	reply.BootFileName = file
 	reply.UpdateOption(dhcpv4.OptBootFileName(file))
 	reply.UpdateOption(dhcpv4.OptTFTPServerName(d.self.String()))
-}
-
-// bootsDisk tells whether a node is to boot its disk. A UEFI node then needs no
-// loader: iPXE could only end and leave the disk to the firmware, which not all
-// firmware survives. In doubt the loader is given, and its script explains.
-func (d *dhcp) bootsDisk(ctx context.Context, node *cluster.Node) bool {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	p, err := d.profiles.BootProfile(ctx, node.Name)
-	return err == nil && p.Kind == profile.Local
 }
 
 // destination follows RFC 2131, section 4.1. A client without an address is

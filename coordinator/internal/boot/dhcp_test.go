@@ -13,7 +13,6 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 
 	"kadeploy/coordinator/internal/cluster"
-	"kadeploy/coordinator/internal/profile"
 )
 
 var testNodes = []cluster.Node{
@@ -31,7 +30,6 @@ func testDHCP(t testing.TB, log *slog.Logger) *dhcp {
 	cfg := &Config{
 		Address: netip.MustParsePrefix("10.0.0.1/24"), Router: netip.MustParseAddr("10.0.0.254"),
 		DNS: []netip.Addr{netip.MustParseAddr("10.0.0.53")}, Lease: time.Hour, UEFILoader: uefiLoader, Logger: log,
-		Profiles: &site{profiles: map[string]profile.Profile{"node-2.site.lab": {Kind: profile.Local}}},
 	}
 	return newDHCP(cfg, nodes, "http://10.0.0.1:8069")
 }
@@ -64,7 +62,6 @@ func TestBootFile(t *testing.T) {
 	const script = "http://10.0.0.1:8069/boot.ipxe"
 	for _, tc := range []struct {
 		name  string
-		disk  bool // the node is to boot its disk
 		mods  []dhcpv4.Modifier
 		file  string
 		class string // vendor class of the answer
@@ -72,13 +69,10 @@ func TestBootFile(t *testing.T) {
 	}{
 		{name: "operating system"},
 		{name: "BIOS", mods: pxe("PXEClient:Arch:00000:UNDI:002001", iana.INTEL_X86PC), file: "undionly.kpxe"},
-		{name: "UEFI, arch 7", mods: pxe("PXEClient:Arch:00007:UNDI:003016", iana.EFI_X86_64), file: "ipxe.efi"},
-		{name: "UEFI, arch 9", mods: pxe("PXEClient:Arch:00009:UNDI:003016", iana.EFI_BC), file: "ipxe.efi"},
+		{name: "UEFI, arch 7", mods: pxe("PXEClient:Arch:00007:UNDI:003016", iana.EFI_X86_64), file: "snponly.efi"},
+		{name: "UEFI, arch 9", mods: pxe("PXEClient:Arch:00009:UNDI:003016", iana.EFI_BC), file: "snponly.efi"},
 		{name: "UEFI by HTTP", mods: pxe("HTTPClient:Arch:00016:UNDI:003001", iana.EFI_X86_64_HTTP),
-			file: "http://10.0.0.1:8069/loaders/ipxe.efi", class: "HTTPClient"},
-		{name: "UEFI, from its disk", disk: true, mods: pxe("PXEClient:Arch:00007:UNDI:003016", iana.EFI_X86_64)},
-		{name: "UEFI by HTTP, from its disk", disk: true, mods: pxe("HTTPClient:Arch:00016:UNDI:003001", iana.EFI_X86_64_HTTP)},
-		{name: "BIOS, from its disk", disk: true, mods: pxe("PXEClient:Arch:00000:UNDI:002001", iana.INTEL_X86PC), file: "undionly.kpxe"},
+			file: "http://10.0.0.1:8069/loaders/snponly.efi", class: "HTTPClient"},
 		{name: "ARM", mods: pxe("PXEClient:Arch:00011:UNDI:003016", iana.EFI_ARM64)},
 		{name: "iPXE by user class", mods: append(pxe("PXEClient:Arch:00000", iana.INTEL_X86PC), dhcpv4.WithUserClass("iPXE", false)),
 			file: script, ipxe: []byte{176, 1, 1}},
@@ -86,14 +80,10 @@ func TestBootFile(t *testing.T) {
 		{name: "iPXE by option, with HTTP", mods: append(pxe("PXEClient:Arch:00007", iana.EFI_X86_64),
 			option(dhcpv4.OptGeneric(optIPXE, []byte{19, 1, 1, 21, 1, 1}))), file: script, ipxe: []byte{176, 1, 1}},
 		{name: "iPXE without HTTP", mods: append(pxe("PXEClient:Arch:00007", iana.EFI_X86_64),
-			option(dhcpv4.OptGeneric(optIPXE, []byte{21, 1, 1}))), file: "ipxe.efi"},
+			option(dhcpv4.OptGeneric(optIPXE, []byte{21, 1, 1}))), file: "snponly.efi"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			node := testNodes[0]
-			if tc.disk {
-				node = testNodes[1]
-			}
-			reply, to := d.answer(t.Context(), request(t, node.MAC, dhcpv4.MessageTypeDiscover, tc.mods...))
+			reply, to := d.answer(request(t, testNodes[0].MAC, dhcpv4.MessageTypeDiscover, tc.mods...))
 			if reply == nil {
 				t.Fatal("no answer")
 			}
@@ -152,7 +142,7 @@ func TestReplyType(t *testing.T) {
 		{"empty", nil, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			reply, to := d.answer(t.Context(), tc.raw)
+			reply, to := d.answer(tc.raw)
 			got := ""
 			if reply != nil {
 				got = reply.MessageType().String()
@@ -169,7 +159,7 @@ func TestReplyType(t *testing.T) {
 
 func TestOptionsOfAnAnswer(t *testing.T) {
 	d := testDHCP(t, slog.New(slog.DiscardHandler))
-	raw, _ := d.answer(t.Context(), request(t, testNodes[1].MAC, dhcpv4.MessageTypeDiscover))
+	raw, _ := d.answer(request(t, testNodes[1].MAC, dhcpv4.MessageTypeDiscover))
 	m, err := dhcpv4.FromBytes(raw.ToBytes())
 	if err != nil {
 		t.Fatal(err)
@@ -192,14 +182,14 @@ func TestStrangersAreLoggedOnce(t *testing.T) {
 	var log strings.Builder
 	d := testDHCP(t, slog.New(slog.NewTextHandler(&log, nil)))
 	for range 3 {
-		d.answer(t.Context(), request(t, "52:54:00:00:00:77", dhcpv4.MessageTypeDiscover))
+		d.answer(request(t, "52:54:00:00:00:77", dhcpv4.MessageTypeDiscover))
 	}
 	if n := strings.Count(log.String(), "52:54:00:00:00:77"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, log.String())
 	}
 	for i := range 3 * maxStrangers {
 		hw := net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}
-		d.answer(t.Context(), request(t, hw.String(), dhcpv4.MessageTypeDiscover))
+		d.answer(request(t, hw.String(), dhcpv4.MessageTypeDiscover))
 	}
 	if len(d.strangers) > maxStrangers {
 		t.Errorf("%d strangers are remembered", len(d.strangers))
@@ -232,7 +222,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	d := testDHCP(f, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		reply, to := d.answer(t.Context(), raw)
+		reply, to := d.answer(raw)
 		if reply == nil {
 			return
 		}

@@ -20,7 +20,7 @@ type scriptData struct {
 //   - An initrd is named on the command line as well, because a UEFI kernel
 //     finds it only by that name; BIOS kernels pay no heed.
 //   - On UEFI `exit 1` tells the firmware that this boot entry failed, so that it
-//     goes on to the next one; with 0 some firmware stops at its menu.
+//     goes on to the next one; after an exit with 0, OVMF stops at its menu.
 var scripts = template.Must(template.New("scripts").Parse(`
 {{- define "minios" -}}
 #!ipxe

@@ -65,8 +65,8 @@ func testConfig(t *testing.T, s *site) Config {
 	write(t, filepath.Join(dir, "repository/sub/initrd"), "initrd", 0o644)
 	write(t, filepath.Join(dir, "loaders/undionly.kpxe"), "loader", 0o644)
 	write(t, filepath.Join(dir, "loaders/other.kpxe"), "not configured", 0o644)
-	write(t, filepath.Join(dir, "ipxe.efi"), "UEFI loader", 0o644)
-	if err := os.Symlink("../ipxe.efi", filepath.Join(dir, "loaders/ipxe.efi")); err != nil { // as Debian does
+	write(t, filepath.Join(dir, "snponly.efi"), "UEFI loader", 0o644)
+	if err := os.Symlink("../snponly.efi", filepath.Join(dir, "loaders/snponly.efi")); err != nil { // as Debian does
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "users/pxe-bob--k"), "bob's", 0o644)
@@ -201,7 +201,7 @@ func testHTTP(t *testing.T, url string) {
 		{"HEAD", node, "HEAD", "/files/vmlinuz", nil, 200, ""},
 		{"range", node, "GET", "/files/vmlinuz", []string{"Range", "bytes=6-11"}, 206, "kernel"},
 		{"loader", node, "GET", "/loaders/undionly.kpxe", nil, 200, "loader"},
-		{"loader behind a link", node, "GET", "/loaders/ipxe.efi", nil, 200, "UEFI loader"},
+		{"loader behind a link", node, "GET", "/loaders/snponly.efi", nil, 200, "UEFI loader"},
 		{"another file beside the loaders", node, "GET", "/loaders/other.kpxe", nil, 404, "404 page not found\n"},
 		{"user's file", node, "GET", "/userfiles/pxe-bob--k", nil, 200, "bob's"},
 		{"other file beside it", node, "GET", "/userfiles/other", nil, 404, "404 page not found\n"},
@@ -276,7 +276,7 @@ func testTFTP(t *testing.T) {
 		return b.String(), err
 	}
 	for name, want := range map[string]string{
-		"undionly.kpxe": "loader", "ipxe.efi": "UEFI loader", "/undionly.kpxe": "loader", `\undionly.kpxe`: "loader",
+		"undionly.kpxe": "loader", "snponly.efi": "UEFI loader", "/undionly.kpxe": "loader", `\undionly.kpxe`: "loader",
 		"vmlinuz": strings.Repeat("kernel", 5000), "sub/initrd": "initrd", "../loaders/../vmlinuz": strings.Repeat("kernel", 5000),
 	} {
 		if got, err := get(name); err != nil || got != want {
