@@ -39,7 +39,6 @@ type web struct {
 	profiles Profiles
 	tokens   Tokens
 	overlay  []byte // nil: none
-	users    bool   // whether there are users' files
 	log      *slog.Logger
 }
 
