@@ -1,0 +1,83 @@
+package bootloader
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"kadeploy/agent/internal/command"
+)
+
+// efiDirectory is where systems expect the EFI system partition.
+const efiDirectory = "/boot/efi"
+
+// bootloaderID is the directory of the boot loader on the EFI system partition.
+const bootloaderID = "kadeploy"
+
+// target is grub's name of the platform.
+func (in Install) target() string {
+	if in.UEFI {
+		return "x86_64-efi"
+	}
+	return "i386-pc"
+}
+
+// installers are the names of grub-install, Debian's and Red Hat's.
+var installers = []string{"grub-install", "grub2-install"}
+
+// install writes grub to the disk.
+func (in Install) install(ctx context.Context, c choices) error {
+	if c.ownInstall {
+		for _, name := range installers {
+			if path, err := command.ToolIn(in.Root, name); err == nil && in.has(path) && in.hasPlatform(in.Root) {
+				in.say("installing grub with the system's own %s", name)
+				return in.runInstall(ctx, in.Root, path)
+			}
+		}
+		in.say("the system has no grub for %s: installing that of the mini-OS", in.target())
+	}
+	path, err := command.Tool(installers[0])
+	if err != nil {
+		return fmt.Errorf("install grub: neither the image nor the mini-OS has it: %w", err)
+	}
+	if !in.hasPlatform("/") {
+		return fmt.Errorf("install grub: neither the image nor the mini-OS has /usr/lib/grub/%s", in.target())
+	}
+	return in.runInstall(ctx, "/", path)
+}
+
+// has tells whether a program of the system is really there.
+func (in Install) has(path string) bool {
+	_, err := os.Stat(filepath.Join(in.Root, path))
+	return err == nil
+}
+
+func (in Install) hasPlatform(root string) bool {
+	_, err := os.Stat(filepath.Join(root, "usr/lib/grub", in.target()))
+	return err == nil
+}
+
+// runInstall runs grub-install inside of root: the system's, or "/" for the mini-OS.
+func (in Install) runInstall(ctx context.Context, root, path string) error {
+	prefix := ""
+	if root == "/" {
+		prefix = in.Root
+	}
+	args := []string{"--target=" + in.target(), "--boot-directory=" + filepath.Join(prefix, "/boot")}
+	if !in.UEFI {
+		return in.run(ctx, root, path, append(args, "--recheck", in.Disk)...)
+	}
+	args = append(args, "--efi-directory="+filepath.Join(prefix, efiDirectory), "--bootloader-id="+bootloaderID, "--no-nvram")
+	if err := in.run(ctx, root, path, args...); err != nil {
+		return err
+	}
+	// The path that every firmware tries, whatever its boot entries say.
+	return in.run(ctx, root, path, append(args, "--removable")...)
+}
+
+func (in Install) run(ctx context.Context, root, path string, args ...string) error {
+	return command.Run(ctx, command.Cmd{
+		Path: path, Args: args, Root: root, Stdout: in.Output, Stderr: in.Output, Timeout: limit,
+	})
+}

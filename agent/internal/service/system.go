@@ -1,0 +1,161 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kadeploy/agent/internal/bootloader"
+	"kadeploy/agent/internal/disk"
+	"kadeploy/agent/internal/fault"
+	"kadeploy/agent/internal/inventory"
+	"kadeploy/agent/internal/kexec"
+	"kadeploy/agent/internal/keys"
+	"kadeploy/agent/internal/rootfs"
+	agentv1 "kadeploy/proto/agent/v1"
+)
+
+// InstallKeys implements agentv1.AgentServer.
+func (s *Service) InstallKeys(_ context.Context, r *agentv1.InstallKeysRequest) (*agentv1.InstallKeysReply, error) {
+	if err := keys.Install(r.Root, r.Keys, r.Replace); err != nil {
+		return nil, statusOf(err)
+	}
+	return &agentv1.InstallKeysReply{}, nil
+}
+
+// CheckKernel implements agentv1.AgentServer.
+func (s *Service) CheckKernel(_ context.Context, r *agentv1.CheckKernelRequest) (*agentv1.CheckKernelReply, error) {
+	found, err := kexec.Kernel{Root: r.Root, Kernel: r.Kernel, Initrd: r.Initrd}.Find()
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &agentv1.CheckKernelReply{Kernel: found.Kernel, Initrd: found.Initrd}, nil
+}
+
+// InstallBootloader implements agentv1.AgentServer.
+func (s *Service) InstallBootloader(r *agentv1.InstallBootloaderRequest, stream agentv1.Agent_InstallBootloaderServer) error {
+	out := &replies{stream: stream}
+	install, err := s.install(stream.Context(), r)
+	if err != nil {
+		return statusOf(err)
+	}
+	install.Output = out.stdout()
+	return out.exit(install.Run(stream.Context()))
+}
+
+func (s *Service) install(ctx context.Context, r *agentv1.InstallBootloaderRequest) (bootloader.Install, error) {
+	host := s.host()
+	whole, err := host.Resolve(target(r.Disk))
+	if err != nil {
+		return bootloader.Install{}, err
+	}
+	root, uuid, err := s.rootDevice(r.RootTarget)
+	if err != nil {
+		return bootloader.Install{}, err
+	}
+	in := bootloader.Install{
+		Root: r.Root, Disk: whole.Path, RootDevice: root, RootUUID: uuid, UEFI: inventory.UEFI(),
+		Kernel: r.Kernel, Initrd: r.Initrd, Params: r.KernelParams, Variables: r.Environment,
+	}
+	if in.UEFI {
+		in.ESP, err = s.esp(ctx, whole.Disk)
+	}
+	return in, err
+}
+
+// esp is the EFI system partition of a disk, which is given its file system if it
+// has none yet; empty if the disk has no such partition.
+func (s *Service) esp(ctx context.Context, d disk.Disk) (string, error) {
+	for _, p := range d.Partitions {
+		if !strings.HasPrefix(p.Label, disk.PartLabel("EFI", "")) {
+			continue
+		}
+		signature, err := disk.Probe(p.Path)
+		if err != nil || signature.Type == "vfat" {
+			return p.Path, err
+		}
+		device, _, err := s.host().Format(ctx, disk.Format{
+			Target: disk.Target{Disk: d.Path, Partition: p.Number}, Filesystem: "vfat", Label: "EFI",
+		})
+		return device.Path, err
+	}
+	return "", nil
+}
+
+// rootDevice is the device of a root file system, and its UUID.
+func (s *Service) rootDevice(t *agentv1.Target) (path, uuid string, err error) {
+	device, err := s.host().Resolve(target(t))
+	if err != nil {
+		return "", "", err
+	}
+	signature, err := disk.Probe(device.Path)
+	return device.Path, signature.UUID, err
+}
+
+// Kexec implements agentv1.AgentServer.
+func (s *Service) Kexec(ctx context.Context, r *agentv1.KexecRequest) (*agentv1.KexecReply, error) {
+	line := r.CommandLine
+	if r.RootTarget != nil {
+		path, uuid, err := s.rootDevice(r.RootTarget)
+		if err != nil {
+			return nil, statusOf(err)
+		}
+		root := path
+		if uuid != "" {
+			root = "UUID=" + uuid
+		}
+		line = kexec.WithRoot(line, root)
+	}
+	if err := (kexec.Kernel{Root: r.Root, Kernel: r.Kernel, Initrd: r.Initrd, CommandLine: line}).Load(); err != nil {
+		return nil, statusOf(err)
+	}
+	if err := rootfs.Unmount(ctx, r.Root); err != nil {
+		return nil, statusOf(err)
+	}
+	s.log.Info("jumping into the deployed system", "command line", line)
+	s.leaveSoon(Jump)
+	return &agentv1.KexecReply{CommandLine: line}, nil
+}
+
+// Reboot implements agentv1.AgentServer.
+func (s *Service) Reboot(_ context.Context, r *agentv1.RebootRequest) (*agentv1.RebootReply, error) {
+	way := Restart
+	if r.PowerOff {
+		way = PowerOff
+	}
+	s.log.Info("leaving the mini-OS", "way", way.String())
+	s.leaveSoon(way)
+	return &agentv1.RebootReply{}, nil
+}
+
+// leaveSoon ends the system when the answer had time to go out.
+func (s *Service) leaveSoon(way Departure) {
+	leave := s.cfg.Leave
+	if leave == nil {
+		leave = depart
+	}
+	time.AfterFunc(departureDelay, func() {
+		if err := leave(way); err != nil {
+			s.log.Error("the system could not be left", "way", way.String(), "error", err)
+		}
+	})
+}
+
+// depart ends the running system. The disks' file systems are unmounted, or at
+// least written, by then.
+func depart(way Departure) error {
+	unix.Sync()
+	if way == Jump && !kexec.Loaded() {
+		return fault.Preconditionf("jump: no kernel is loaded")
+	}
+	command := map[Departure]int{
+		Jump: unix.LINUX_REBOOT_CMD_KEXEC, Restart: unix.LINUX_REBOOT_CMD_RESTART, PowerOff: unix.LINUX_REBOOT_CMD_POWER_OFF,
+	}[way]
+	if err := unix.Reboot(command); err != nil {
+		return fmt.Errorf("%s: %w", way, err)
+	}
+	return nil
+}
