@@ -88,12 +88,12 @@ func TestDeath(t *testing.T) {
 				failed = append(failed, name)
 			}
 			start := time.Now()
-			res, err := r.run(within(t, 20*time.Second))
+			res, err := r.run(within(t, patience*20*time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.check(res, failed...)
-			if d := time.Since(start); d > 2*time.Second {
+			if d := time.Since(start); d > patience*2*time.Second {
 				t.Errorf("took %v: a node that dies with its link must be cut out at once", d)
 			}
 			if limit := int64(size + len(failed)*(16<<20)); res.Sent > limit {
@@ -115,7 +115,7 @@ func TestRandomDeaths(t *testing.T) {
 				r.crashAt(r.names[i], rng.IntN(8<<20))
 				failed = append(failed, r.names[i])
 			}
-			res, err := r.run(within(t, 30*time.Second))
+			res, err := r.run(within(t, patience*30*time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,12 +130,12 @@ func TestDeadBeforeStart(t *testing.T) {
 		r.wrap[fmt.Sprintf("node-%d", i)] = func(c io.ReadWriteCloser) io.ReadWriteCloser { c.Close(); return c }
 	}
 	start := time.Now()
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.check(res, "node-1", "node-2", "node-5", "node-8")
-	if d := time.Since(start); d > time.Second {
+	if d := time.Since(start); d > patience*time.Second {
 		t.Errorf("took %v", d)
 	}
 }
@@ -145,7 +145,7 @@ func TestDeadBeforeStart(t *testing.T) {
 func TestSilentBeforeStart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6, 4<<20, 64<<10)
-	r.head.DeadAfter, r.head.StartWithin = 500*time.Millisecond, time.Second
+	r.head.DeadAfter, r.head.StartWithin = time.Second, patience*time.Second
 	for _, i := range []int{1, 3, 4} {
 		r.wrap[fmt.Sprintf("node-%d", i)] = func(c io.ReadWriteCloser) io.ReadWriteCloser {
 			s := &silent{ReadWriteCloser: c, closed: make(chan struct{})}
@@ -168,20 +168,20 @@ func TestSilentBeforeStart(t *testing.T) {
 	}
 	// The silent ones end by their own cancellation, as a machine that is switched off would.
 	go func() {
-		<-time.After(1500 * time.Millisecond)
+		<-time.After(patience * 1200 * time.Millisecond)
 		for _, i := range []int{1, 3, 4} {
 			r.cancel[fmt.Sprintf("node-%d", i)]()
 		}
 	}()
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.check(res, "node-1", "node-3", "node-4")
-	if !strings.Contains(res.Nodes["node-3"].Error(), "did not answer within 1s") {
+	if !strings.Contains(res.Nodes["node-3"].Error(), fmt.Sprintf("did not answer within %ds", patience)) {
 		t.Errorf("node-3: %v", res.Nodes["node-3"])
 	}
-	if d := time.Duration(allDone.Load()); d == 0 || d > 900*time.Millisecond {
+	if d := time.Duration(allDone.Load()); d == 0 || d > patience*900*time.Millisecond {
 		t.Errorf("the others were done after %v, should not have waited for the silent ones", d)
 	}
 }
@@ -193,7 +193,7 @@ func TestVanish(t *testing.T) {
 		t.Run(fmt.Sprint("node ", i), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 4, 8<<20, 64<<10)
-			r.head.DeadAfter, r.head.Window = time.Second, 512<<10
+			r.head.DeadAfter, r.head.Window = patience*time.Second, 512<<10
 			name := r.names[i-1]
 			var link *silent
 			r.wrap[name] = func(c io.ReadWriteCloser) io.ReadWriteCloser {
@@ -206,12 +206,12 @@ func TestVanish(t *testing.T) {
 					return nil
 				}
 				link.quiet.Store(true)
-				time.AfterFunc(2*time.Second, r.cancel[name])
+				time.AfterFunc(patience*1500*time.Millisecond, r.cancel[name])
 				<-sink.aborted
 				return errors.New("aborted")
 			}
 			start := time.Now()
-			res, err := r.run(within(t, 20*time.Second))
+			res, err := r.run(within(t, patience*20*time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,7 +219,7 @@ func TestVanish(t *testing.T) {
 			if !strings.Contains(fmt.Sprint(res.Nodes[name]), "vanished") {
 				t.Errorf("%s: %v", name, res.Nodes[name])
 			}
-			if res.Elapsed > 1800*time.Millisecond {
+			if res.Elapsed > patience*1800*time.Millisecond {
 				t.Errorf("took %v (%v with the node's own end)", res.Elapsed, time.Since(start))
 			}
 		})
@@ -256,7 +256,7 @@ func TestSinkFailure(t *testing.T) {
 				failed = append(failed, r.names[i-1])
 				r.sinks[r.names[i-1]].commitErr = noSpace
 			}
-			res, err := r.run(within(t, 20*time.Second))
+			res, err := r.run(within(t, patience*20*time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +288,7 @@ func TestDamage(t *testing.T) {
 			return len(b), false
 		}}
 	}
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestDamageWithoutEnd(t *testing.T) {
 			return len(b), false
 		}}
 	}
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestLossyNetwork(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := newRig(t, 10, 6<<20, 32<<10)
-			r.head.Window, r.head.DeadAfter = 256<<10, 600*time.Millisecond
+			r.head.Window, r.head.DeadAfter = 256<<10, patience*time.Second
 			for i, name := range r.names {
 				rng := rand.New(rand.NewPCG(seed, uint64(i)))
 				var mu sync.Mutex
@@ -349,7 +349,7 @@ func TestLossyNetwork(t *testing.T) {
 					}}
 				}
 			}
-			res, err := r.run(within(t, 30*time.Second))
+			res, err := r.run(within(t, patience*30*time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -365,7 +365,7 @@ func TestUnreachable(t *testing.T) {
 	r.wrap["node-2"] = func(c io.ReadWriteCloser) io.ReadWriteCloser {
 		return &proxied{ReadWriteCloser: c, t: t, fault: func(int, int64, []byte) (int, bool) { return 0, false }}
 	}
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +374,7 @@ func TestUnreachable(t *testing.T) {
 
 func TestCancelHead(t *testing.T) {
 	r := newRig(t, 4, 8<<20, 64<<10)
-	ctx, cancel := context.WithCancelCause(within(t, 20*time.Second))
+	ctx, cancel := context.WithCancelCause(within(t, patience*20*time.Second))
 	stop := errors.New("the operator pressed ^C")
 	r.sinks["node-3"].onWrite = func(total int) error {
 		if total > 2<<20 {
@@ -406,7 +406,7 @@ func TestCancelNode(t *testing.T) {
 		}
 		return nil
 	}
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,7 +432,7 @@ func TestStalledSink(t *testing.T) {
 		}
 	}
 	r.sinks["node-2"].onWrite = func(int) error { <-others; return nil }
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,7 +446,7 @@ func TestResume(t *testing.T) {
 		o.Have = have
 		r.node[name] = o
 	}
-	res, err := r.run(within(t, 20*time.Second))
+	res, err := r.run(within(t, patience*20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestSourceChanged(t *testing.T) {
 	r := newRig(t, 3, 1<<20, 64<<10)
 	other := randomSource(7, 1<<20)
 	r.src = other
-	_, err := r.run(within(t, 20*time.Second))
+	_, err := r.run(within(t, patience*20*time.Second))
 	if !errors.Is(err, errChanged) {
 		t.Errorf("Broadcast: %v, want %v", err, errChanged)
 	}

@@ -19,6 +19,10 @@ import (
 // tick is how often the head looks for silent nodes.
 const tick = 50 * time.Millisecond
 
+// stoppedWait is how long a node that is stopped may take to close its link. Most of them
+// are dead.
+const stoppedWait = 500 * time.Millisecond
+
 // Broadcast is the head: it returns when every peer has either proved that it
 // consumed everything or failed, and has closed every peer's control link. An error is
 // returned only if the head itself could not work, or ctx ended; the peers' failures
@@ -221,10 +225,10 @@ func (h *head) obey(cmd chain.Command) {
 			h.peers[c.Node].link.send(&wire.Drop{Reader: uint32(c.Reader)})
 		}
 	case chain.Release:
-		h.part(c.Node, &wire.Release{})
+		h.part(c.Node, &wire.Release{}, partingWait)
 	case chain.Stop:
 		h.log.Warn("node stopped", "node", h.peers[c.Node].Name, "reason", c.Reason)
-		h.part(c.Node, &wire.Stop{Reason: c.Reason})
+		h.part(c.Node, &wire.Stop{Reason: c.Reason}, stoppedWait)
 	default:
 		panic(fmt.Sprintf("kascade: unknown command %v", cmd))
 	}
@@ -240,13 +244,13 @@ func (h *head) name(i int) string {
 
 // part sends a node its last message. The node closes the link; one that does not is
 // cut off after a while. Closing here at once could reset the link under the message.
-func (h *head) part(i int, last wire.Message) {
+func (h *head) part(i int, last wire.Message, wait time.Duration) {
 	l := h.peers[i].link
 	l.send(last)
 	h.wg.Go(func() {
 		select {
 		case <-l.ended:
-		case <-time.After(partingWait):
+		case <-time.After(wait):
 			l.close()
 		}
 	})

@@ -126,9 +126,8 @@ func DecodeManifest(b []byte) (*Manifest, error) {
 	if len(b) != n*len(Digest{}) {
 		return nil, fmt.Errorf("decode manifest: %d bytes of digests, %d chunks need %d", len(b), n, n*len(Digest{}))
 	}
-	m.Chunks = make([]Digest, n)
-	for i := range m.Chunks {
-		copy(m.Chunks[i][:], b[i*len(Digest{}):])
+	for i := range n {
+		m.Chunks = append(m.Chunks, Digest(b[i*len(Digest{}):][:len(Digest{})]))
 	}
 	return m, nil
 }

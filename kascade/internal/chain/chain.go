@@ -21,6 +21,9 @@ const (
 	maxStrikes = 3
 	maxAvoided = 2
 	retryDelay = 50 * time.Millisecond // doubled with each strike
+	// Less would be noise: a control link has a beat of 200 ms.
+	leastDeadAfter = time.Second
+	leastSuspicion = 600 * time.Millisecond
 )
 
 // Config is what stays the same in one broadcast.
@@ -81,6 +84,7 @@ type Chain struct {
 
 // New is a chain whose nodes have not answered yet, at time 0.
 func New(cfg Config) *Chain {
+	cfg.DeadAfter = max(cfg.DeadAfter, leastDeadAfter)
 	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names))}
 	for i := range c.nodes {
 		c.nodes[i].prev = none
@@ -91,7 +95,7 @@ func New(cfg Config) *Chain {
 
 // suspectAfter is the silence that makes a node suspect, and how long the start waits
 // for the late ones.
-func (c *Chain) suspectAfter() time.Duration { return c.cfg.DeadAfter * 2 / 5 }
+func (c *Chain) suspectAfter() time.Duration { return max(c.cfg.DeadAfter*2/5, leastSuspicion) }
 
 // Step takes one event and says what to do about it.
 func (c *Chain) Step(now time.Duration, ev Event) []Command {
@@ -206,7 +210,9 @@ func (c *Chain) previous(i int) int {
 		if !c.serves(p) || n.avoid[p] {
 			continue
 		}
-		if c.nodes[p].oldest > n.received+c.cfg.Window {
+		// Only of a node that was never fed is it known exactly what it has. One that was
+		// is at most some windows behind: that gap is filled, and it stays in the chain.
+		if n.prev == none && c.nodes[p].oldest > n.received+c.cfg.Window {
 			return Head
 		}
 		return p

@@ -1,0 +1,6 @@
+//go:build !race
+
+package kascade
+
+// patience multiplies the times of tests.
+const patience = 1
