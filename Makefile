@@ -13,6 +13,9 @@ export KADEPLOY_BIN := $(CURDIR)/$(BIN)
 export KADEPLOY_MINIOS := $(MINIOS)
 export KADEPLOY_ENVIRONMENT := $(ENVIRONMENT)
 
+# The names of old under which kadeploy is called, too.
+NAMES := kadeploy3 kaenv3 kareboot3 kapower3 kanodes3
+
 # Packages whose tests boot machines: one at a time, after all others.
 VM_TESTS := ./minios/vmtest ./minios/lab/e2e
 
@@ -29,10 +32,11 @@ build: ## build the programs, static, into bin/
 	@mkdir -p $(BIN)
 	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ \
 		./coordinator/cmd/... ./agent/cmd/... ./kascade/cmd/... ./minios/cmd/... ./minios/lab/cmd/...
+	@for name in $(NAMES); do ln -sf kadeploy $(BIN)/$$name; done
 
 .PHONY: minios
 minios: packages build ## build the lab's mini-OS (kernel and initrd) into var/minios
-	@$(BIN)/mkminios --manifest minios/manifest/lab.yaml --agent $(BIN)/kadeploy-agent --out $(MINIOS)
+	@$(BIN)/mkminios --manifest minios/manifest/lab.yaml --agent $(BIN)/kadeploy-agent --output $(MINIOS)
 
 .PHONY: environment
 environment: packages build ## build the environment debian12-min into var/environment
