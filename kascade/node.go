@@ -50,6 +50,7 @@ type node struct {
 	log  *slog.Logger
 	link *link
 
+	ready   bool          // READY was written; belongs to the goroutine that writes
 	heard   atomic.Int64  // unix nanoseconds of the head's last message
 	started chan struct{} // closed when START was taken
 	start   *wire.Start   // what it said
@@ -215,7 +216,10 @@ func (n *node) begin(s *wire.Start) error {
 	n.wg.Go(func() { n.port.run(n.ctx) })
 	n.wg.Go(func() { n.receive(n.ctx) })
 	n.wg.Go(func() { n.consume(n.ctx, place) })
-	n.link.send(&wire.Ready{Version: wire.Version, Port: n.port.number(), Have: uint64(n.opts.Have)})
+	n.link.post(func() wire.Message {
+		n.ready = true
+		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Have: uint64(n.opts.Have)}
+	})
 	return nil
 }
 
@@ -252,9 +256,7 @@ func (n *node) open(r wire.Request) (wire.Answer, pieces) {
 
 // beat is the node's STATUS; it also watches over the head.
 func (n *node) beat() wire.Message {
-	select {
-	case <-n.started:
-	default:
+	if !n.ready {
 		return nil
 	}
 	patience := max(leastSilence, 4*time.Duration(n.start.DeadAfter)*time.Millisecond)
