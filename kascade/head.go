@@ -107,13 +107,7 @@ func sorted(peers []Peer, order []string) []Peer {
 		if c := cmp.Compare(place[a.Name], place[b.Name]); c != 0 {
 			return c
 		}
-		switch {
-		case chain.NaturalLess(a.Name, b.Name):
-			return -1
-		case chain.NaturalLess(b.Name, a.Name):
-			return 1
-		}
-		return 0
+		return CompareNames(a.Name, b.Name)
 	})
 	return s
 }
