@@ -213,13 +213,14 @@ func (n *node) begin(s *wire.Start) error {
 	n.start = s
 	close(n.started)
 	place := n.win.NewReader(n.opts.Have) // before the first byte can arrive
-	n.wg.Go(func() { n.port.run(n.ctx) })
-	n.wg.Go(func() { n.receive(n.ctx) })
-	n.wg.Go(func() { n.consume(n.ctx, place) })
+	// READY is queued before anything else can be: an empty source is done at once.
 	n.link.post(func() wire.Message {
 		n.ready = true
 		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Have: uint64(n.opts.Have)}
 	})
+	n.wg.Go(func() { n.port.run(n.ctx) })
+	n.wg.Go(func() { n.receive(n.ctx) })
+	n.wg.Go(func() { n.consume(n.ctx, place) })
 	return nil
 }
 

@@ -102,7 +102,6 @@ func progressLine(p kascade.Progress) string {
 }
 
 func (d *display) result(r *kascade.Result, m *kascade.Manifest) {
-	rate := float64(m.Size) / max(r.Elapsed.Seconds(), 1e-9)
 	if d.json != nil {
 		nodes := map[string]*string{}
 		for name, err := range r.Nodes {
@@ -123,6 +122,11 @@ func (d *display) result(r *kascade.Result, m *kascade.Manifest) {
 		if err := r.Nodes[name]; err != nil {
 			fmt.Fprintf(d.errs, "kascade: %s failed: %v\n", name, err)
 		}
+	}
+	rate := float64(m.Size) / max(r.Elapsed.Seconds(), 1e-9)
+	if r.Failed() == len(r.Nodes) {
+		fmt.Fprintf(d.errs, "kascade: no node of %d has a copy, after %v\n", len(r.Nodes), r.Elapsed.Round(time.Millisecond))
+		return
 	}
 	fmt.Fprintf(d.errs, "kascade: %s to %d of %d nodes in %v, %s/s\n", size(float64(m.Size)), len(r.Nodes)-r.Failed(), len(r.Nodes), r.Elapsed.Round(time.Millisecond), size(rate))
 }
