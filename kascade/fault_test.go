@@ -13,12 +13,6 @@ import (
 	"time"
 )
 
-// crashing is a node's end of a control link that can die with its node.
-type crashing struct {
-	io.ReadWriteCloser
-	crash func()
-}
-
 // crashAt makes a node die without a word when its sink has got so many bytes.
 func (r *rig) crashAt(name string, bytes int) {
 	var control io.Closer
