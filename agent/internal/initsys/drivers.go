@@ -49,9 +49,9 @@ func parseModules(text string) []string {
 // coldplug starts udev and has it handle every device that is there already: modules by alias, links in /dev/disk.
 func (s *system) coldplug(ctx context.Context) error {
 	s.spawn("udev", func() { s.children.keep(ctx, Program{Path: "/lib/systemd/systemd-udevd", Name: "udevd"}) })
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	limited, cancel := context.WithTimeout(ctx, time.Minute) // not ctx: udevd stays
 	defer cancel()
-	if err := waitFor(ctx, func() bool {
+	if err := waitFor(limited, func() bool {
 		_, err := os.Stat("/run/udev/control")
 		return err == nil
 	}); err != nil {
@@ -65,7 +65,7 @@ func (s *system) coldplug(ctx context.Context) error {
 		{"trigger", "--type=devices", "--action=add", "--settle"},
 		{"settle", "--timeout=50"},
 	} {
-		if err := s.children.run(ctx, "/bin/udevadm", args...); err != nil {
+		if err := s.children.run(limited, "/bin/udevadm", args...); err != nil {
 			return err
 		}
 	}

@@ -30,9 +30,9 @@ func (s *system) startSSHD(ctx context.Context) error {
 		return err
 	}
 	s.spawn("sshd", func() { s.children.keep(ctx, Program{Path: "/usr/sbin/sshd", Args: []string{"-D", "-e"}}) })
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second) // not ctx: sshd stays
 	defer cancel()
-	if err := waitFor(ctx, func() bool { return listening(22) }); err != nil {
+	if err := waitFor(limited, func() bool { return listening(22) }); err != nil {
 		return fmt.Errorf("sshd does not answer on port 22: %w", err)
 	}
 	return nil

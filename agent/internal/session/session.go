@@ -98,7 +98,7 @@ func (b *backoff) reset() { b.last = 0 }
 
 func (b *backoff) next(cause error) time.Duration {
 	b.last = min(max(2*b.last, wire.RedialMin), wire.RedialMax)
-	wait := b.last/2 + rand.N(b.last)
+	wait := b.last/2 + rand.N(b.last/2)
 	if refused, ok := errors.AsType[*RefusedError](cause); ok && refused.Final {
 		wait += wire.RedialFinal
 	}

@@ -30,7 +30,7 @@ func Open(dir, etc, suite string, logger *slog.Logger) (*Apt, error) {
 		return nil, err
 	}
 	a := &Apt{dir: dir, logger: logger}
-	for _, sub := range []string{"state", "lists/partial", "archives/partial", "unpacked", "sources.d"} {
+	for _, sub := range []string{"state", "lists/partial", "archives", "none/partial", "unpacked", "sources.d"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, fmt.Errorf("prepare package cache: %w", err)
 		}
@@ -93,7 +93,8 @@ func (a *Apt) run(ctx context.Context, args ...string) ([]byte, error) {
 		"-o", "Dir::State::lists=" + at("lists"),
 		"-o", "Dir::State::status=" + at("status"),
 		"-o", "Dir::Cache=" + a.dir,
-		"-o", "Dir::Cache::archives=" + at("archives"),
+		// Stays empty: --print-uris leaves out what apt finds there. "download" uses the working directory.
+		"-o", "Dir::Cache::archives=" + at("none"),
 		"-o", "Dir::Etc::sourcelist=/dev/null",
 		"-o", "Dir::Etc::sourceparts=" + at("sources.d"),
 		"-o", "Dir::Etc::preferences=/dev/null",
