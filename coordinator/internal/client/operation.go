@@ -81,7 +81,7 @@ func (c *Client) Follow(ctx context.Context, op Operation, w Watcher) (*Result, 
 			awaySince = time.Time{}
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.As(err, &answered):
+		case errors.As(err, &answered) && answered.Status != http.StatusServiceUnavailable:
 			return nil, err
 		case awaySince.IsZero():
 			awaySince = time.Now()
@@ -174,7 +174,7 @@ func (c *Client) result(ctx context.Context, op Operation, v *view) (*Result, er
 		}
 		return nil, fmt.Errorf("%s failed, and the server does not say why", op.ID)
 	}
-	var states map[string]workflow.NodeState
+	states := make(map[string]workflow.NodeState)
 	if err := c.Get(ctx, op.Resources.State, nil, &states); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,83 @@
+// Command kadeploy is what users type: it deploys environments on nodes,
+// reboots them and switches their power by asking a coordinator to. Under the
+// names kadeploy3, kaenv3, kareboot3, kapower3, kanodes3 and karights3 it is the
+// original's command of that name.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"kadeploy/coordinator/internal/cli"
+)
+
+// version is set by the linker.
+var version = "development"
+
+func main() {
+	// Before anything opens files: 3 and 4 are the caller's, if they are open.
+	debug, trace := inherited(3), inherited(4)
+	// The first signal cancels in order; after it the default comes back: the second stops at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	home, _ := os.UserHomeDir() // without one, ~/.ssh does not exist, which is told
+	login, acting := users()
+	app := &cli.App{
+		Name: os.Args[0], Version: version,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Debug: debug, Trace: trace,
+		Getenv: os.Getenv, Home: home, User: acting, Login: login,
+		Password: askPassword, Terminal: columns,
+	}
+	os.Exit(app.Run(ctx, os.Args[1:]))
+}
+
+// inherited is a file descriptor that the caller left open for us, or nil. What
+// the Go runtime itself opened is no file of the caller's.
+func inherited(fd uintptr) io.Writer {
+	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil || strings.HasPrefix(target, "anon_inode:") {
+		return nil
+	}
+	return os.NewFile(fd, target)
+}
+
+// users are who the kernel says that we are, and who calls (contract 1.1); a
+// server elsewhere decides whether to believe the latter.
+func users() (login, acting string) {
+	if u, err := user.Current(); err == nil {
+		login = u.Username
+	}
+	return login, cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), login)
+}
+
+// columns is the width of the terminal, 0 if the output is not one.
+func columns() int {
+	if !term.IsTerminal(int(os.Stdout.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil || width == 0 {
+		return 80
+	}
+	return width
+}
+
+func askPassword() (string, error) {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return "", errors.New("the standard input is not a terminal; give the password with --password=PASSWORD")
+	}
+	fmt.Fprint(os.Stderr, "Password: ")
+	password, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(os.Stderr)
+	return string(password), err
+}

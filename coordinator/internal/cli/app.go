@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/env"
+)
+
+// App is one run of the program: where it reads and writes, and what it knows of its host.
+type App struct {
+	Name     string // as it was called; its base name chooses the command
+	Version  string // of this program
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Debug    io.Writer // file descriptor 3 if it was open, else nil
+	Trace    io.Writer // file descriptor 4 if it was open, else nil
+	Getenv   func(string) string
+	Home     string
+	User     string                 // acting user (contract 1.1)
+	Login    string                 // user that the kernel runs us as
+	Password func() (string, error) // asks on the terminal
+	Terminal func() (columns int)   // 0: the output is not a terminal; else its width now
+}
+
+// exitError ends the program with a status, after an optional message.
+type exitError struct {
+	status int
+	err    error // may be nil: nothing is left to say
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// Run runs the command line and returns the exit status. When ctx ends, a
+// running operation is cancelled.
+func (a *App) Run(ctx context.Context, args []string) int {
+	root := a.root()
+	args, err := a.rewrite(root, args)
+	if err == nil {
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
+	}
+	if err == nil {
+		return 0
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		if exit.err != nil {
+			fmt.Fprintln(a.Stderr, exit.err)
+		}
+		return exit.status
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(a.Stderr, "SIGINT trapped")
+		return 1
+	}
+	fmt.Fprintln(a.Stderr, err)
+	var invalid *env.Error
+	if errors.As(err, &invalid) && invalid.Field != "" {
+		return int(invalid.ApplicationCode()) // as the server would have answered
+	}
+	return client.ExitStatus(err)
+}
+
+// rewrite makes arguments in the original's manner plain ones (see plain).
+func (a *App) rewrite(root *cobra.Command, args []string) ([]string, error) {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		return args, nil
+	}
+	if !root.HasSubCommands() {
+		return plain(root.Flags(), args)
+	}
+	// The command's options stand behind its name; those of kadeploy itself before it.
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return args, nil // cobra says what is wrong
+	}
+	head := slices.Clone(args[:len(args)-len(rest)])
+	rest, err = plain(cmd.Flags(), rest)
+	return append(head, rest...), err
+}
+
+// root is the command that the program's name stands for.
+func (a *App) root() *cobra.Command {
+	name := filepath.Base(a.Name)
+	byName := map[string]func(string) *cobra.Command{
+		"kadeploy3": a.deployCommand,
+		"kaenv3":    a.envCommand,
+		"kareboot3": a.rebootCommand,
+		"kapower3":  a.powerCommand,
+		"kanodes3":  a.nodesCommand,
+		"karights3": a.rightsCommand,
+	}
+	var root *cobra.Command
+	if make := byName[name]; make != nil {
+		root = make(name)
+		root.CompletionOptions.DisableDefaultCmd = true
+	} else {
+		root = a.kadeploy()
+	}
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\n'%s --help' lists the options", err, cmd.CommandPath())
+	})
+	return root
+}
+
+// kadeploy is the program under its own name.
+func (a *App) kadeploy() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kadeploy",
+		Short: "Deploy operating systems on bare-metal nodes",
+		Long: `kadeploy installs operating systems on nodes, reboots them and switches their power.
+
+Under the names kadeploy3, kaenv3, kareboot3, kapower3, kanodes3 and karights3 this
+program behaves like the command of that name.
+
+` + exitCodes,
+	}
+	root.AddCommand(
+		a.deployCommand("deploy"),
+		a.envCommand("env"),
+		a.rebootCommand("reboot"),
+		a.powerCommand("power"),
+		a.nodesCommand("nodes"),
+		a.rightsCommand("rights"),
+	)
+	g := &generic{app: a}
+	g.define(root)
+	root.Args = cobra.NoArgs
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if asked, err := g.asked(cmd.Context()); asked {
+			return err
+		}
+		return cmd.Help()
+	}
+	return root
+}
+
+// exitCodes is the part of the help on exit statuses (contract 1.1).
+const exitCodes = `Exit status:
+  0   the command did its work; nodes that failed do not change it: read the lists
+  1   a wrong option, a missing file, no server, no such resource, or interrupted
+  2   the server refused the request
+  3   the server failed
+  N   the server's application error N: 2 nodes, 4 option, 5 file, 6 rights,
+      7 environment, 8 custom operation, 9 VLAN, 10 exists, 11 conflict, 12 missing
+      option, 13 conflicting options, 14 nothing modified, 15 command, 20 database,
+      21 cache, 22 cache full, 30 destructive environment`

@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/ui"
+	"kadeploy/coordinator/internal/workflow"
+)
+
+// words are what one kind of operation is called in the text of contract 1.8.
+type words struct {
+	kind  string // deployment, reboot, power: in JSON
+	title string // Deployment #D-..., Reboot operation #R-...
+	name  string // The deployment is successful on nodes
+}
+
+// report tells the user of an operation while it runs.
+type report interface {
+	client.Watcher
+	started(op client.Operation, nodes []string)
+	ended(op client.Operation, r *client.Result)
+	failed(op client.Operation, err error, status int)
+	timeline(spans []workflow.Span)
+}
+
+// textReport writes the text of contract 1.8; on a terminal with the live view below it.
+type textReport struct {
+	words words
+	out   io.Writer
+	errs  io.Writer
+	debug io.Writer // nil: in between, marked
+	live  *ui.Live  // nil: not on a terminal
+	last  workflow.Live
+	now   func() time.Time
+}
+
+// print writes lines where the live view is not.
+func (t *textReport) print(w io.Writer, format string, args ...any) {
+	if t.live != nil {
+		t.live.Erase()
+	}
+	fmt.Fprintf(w, format, args...)
+}
+
+func (t *textReport) started(op client.Operation, _ []string) {
+	t.print(t.out, "%s #%s started\n", t.words.title, op.ID)
+}
+
+func (t *textReport) Line(l workflow.Line) { t.print(t.out, "%s\n", l.Text) }
+
+func (t *textReport) Debug(l workflow.Line) {
+	if t.debug != nil {
+		fmt.Fprintln(t.debug, l.Text)
+		return
+	}
+	t.print(t.out, "[dbg] %s\n", l.Text)
+}
+
+func (t *textReport) WantsProgress() bool { return t.live != nil }
+
+func (t *textReport) Progress(l workflow.Live) { t.live.Draw(l, t.now()) }
+
+func (t *textReport) ended(op client.Operation, r *client.Result) {
+	t.print(t.out, "%s #%s done\n\n", t.words.title, op.ID)
+	if len(r.OK) > 0 {
+		fmt.Fprintf(t.out, "The %s is successful on nodes\n", t.words.name)
+		for _, n := range r.OK {
+			fmt.Fprintln(t.out, n.Name)
+		}
+	}
+	if len(r.KO) > 0 {
+		fmt.Fprintf(t.out, "The %s failed on nodes\n", t.words.name)
+		for _, n := range r.KO {
+			if n.Error == "" {
+				fmt.Fprintln(t.out, n.Name)
+			} else {
+				fmt.Fprintf(t.out, "%s (%s)\n", n.Name, n.Error)
+			}
+		}
+	}
+}
+
+func (t *textReport) failed(_ client.Operation, err error, _ int) {
+	t.print(t.errs, "%v\n", err)
+}
+
+func (t *textReport) timeline(spans []workflow.Span) { writeTimeline(t.out, spans) }
+
+// jsonReport writes one object per line; docs/user-guide.md describes them.
+type jsonReport struct {
+	words words
+	enc   *json.Encoder
+}
+
+func (j *jsonReport) started(op client.Operation, nodes []string) {
+	j.enc.Encode(struct {
+		Type  string   `json:"type"`
+		WID   string   `json:"wid"`
+		Kind  string   `json:"kind"`
+		Nodes []string `json:"nodes"`
+	}{"started", op.ID, j.words.kind, nodes})
+}
+
+type jsonLine struct {
+	Type string    `json:"type"`
+	Time time.Time `json:"time"`
+	Text string    `json:"text"`
+}
+
+func (j *jsonReport) Line(l workflow.Line) { j.enc.Encode(jsonLine{"line", l.Time.UTC(), l.Text}) }
+
+func (j *jsonReport) Debug(l workflow.Line) { j.enc.Encode(jsonLine{"debug", l.Time.UTC(), l.Text}) }
+
+func (j *jsonReport) WantsProgress() bool { return false }
+
+func (j *jsonReport) Progress(workflow.Live) {}
+
+func (j *jsonReport) ended(op client.Operation, r *client.Result) {
+	type jsonNode struct {
+		Type  string `json:"type"`
+		Node  string `json:"node"`
+		OK    bool   `json:"ok"`
+		State string `json:"state"`
+		Error string `json:"error,omitempty"`
+		Out   string `json:"out,omitempty"`
+	}
+	for _, n := range r.OK {
+		j.enc.Encode(jsonNode{"node", n.Name, true, n.State, n.Error, n.Out})
+	}
+	for _, n := range r.KO {
+		j.enc.Encode(jsonNode{"node", n.Name, false, n.State, n.Error, n.Out})
+	}
+	j.enc.Encode(struct {
+		Type    string  `json:"type"`
+		WID     string  `json:"wid"`
+		OK      int     `json:"ok"`
+		KO      int     `json:"ko"`
+		Seconds float64 `json:"seconds"`
+	}{"done", op.ID, len(r.OK), len(r.KO), r.Elapsed.Seconds()})
+}
+
+func (j *jsonReport) failed(op client.Operation, err error, status int) {
+	j.enc.Encode(struct {
+		Type       string `json:"type"`
+		WID        string `json:"wid"`
+		Message    string `json:"message"`
+		ExitStatus int    `json:"exit_status"`
+	}{"error", op.ID, err.Error(), status})
+}
+
+func (j *jsonReport) timeline(spans []workflow.Span) {
+	for _, s := range spans {
+		j.enc.Encode(struct {
+			Type string `json:"type"`
+			workflow.Span
+			Seconds float64 `json:"seconds"`
+		}{"span", s, s.Ended.Sub(s.Started).Seconds()})
+	}
+}
