@@ -105,11 +105,7 @@ func encode(answer any, form string) (body []byte, contentType string, err error
 
 // blockStyle turns JSON's braces and needless quotes into YAML's usual look.
 func blockStyle(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		n.SetString(n.Value) // quotes again only what needs it
-	} else {
-		n.Style = 0
-	}
+	n.Style = 0 // the encoder quotes what needs it
 	for _, c := range n.Content {
 		blockStyle(c)
 	}
