@@ -26,6 +26,7 @@ type Kernel struct {
 	modulesDir string            // lib/modules/RELEASE on disk
 	modules    map[string]string // module name: path below modulesDir
 	builtin    map[string]bool
+	crypto     map[string][]string // alias of an algorithm: modules that have it; nil until asked for
 }
 
 // Find looks for the one kernel below root.
@@ -143,25 +144,15 @@ func (k *Kernel) wish(wish string, chosen map[string]bool) error {
 	return nil
 }
 
-// needs lists the modules that a module depends on, hard and soft, as its .modinfo section tells.
+// needs lists the modules that a module depends on, hard and soft. A soft
+// dependency may name an algorithm, such as crypto-crc32c of ext4: all modules that have it are taken.
 func (k *Kernel) needs(name string) ([]string, error) {
-	file := filepath.Join(k.modulesDir, k.modules[name])
-	f, err := elf.Open(file)
+	info, err := k.modinfo(name)
 	if err != nil {
-		return nil, fmt.Errorf("module %s: %w", file, err)
+		return nil, err
 	}
-	defer f.Close()
-	section := f.Section(".modinfo")
-	if section == nil {
-		return nil, fmt.Errorf("module %s has no .modinfo section", file)
-	}
-	info, err := section.Data()
-	if err != nil {
-		return nil, fmt.Errorf("module %s: .modinfo: %w", file, err)
-	}
-	hard, soft := parseModinfo(info)
 	var needs []string
-	for _, need := range hard {
+	for _, need := range info.depends {
 		if k.builtin[need] {
 			continue
 		}
@@ -170,34 +161,86 @@ func (k *Kernel) needs(name string) ([]string, error) {
 		}
 		needs = append(needs, need)
 	}
-	for _, need := range soft {
+	for _, need := range info.softdeps {
 		if k.modules[need] != "" {
 			needs = append(needs, need)
+			continue
 		}
+		algorithms, err := k.algorithms()
+		if err != nil {
+			return nil, err
+		}
+		needs = append(needs, algorithms[need]...)
 	}
 	return needs, nil
 }
 
-// parseModinfo reads NUL-separated "name=value" strings: depends=a,b and softdep="pre: a b post: c".
-func parseModinfo(info []byte) (hard, soft []string) {
-	for _, field := range strings.Split(string(info), "\x00") {
+// algorithms indexes the modules below the crypto directories by their aliases.
+func (k *Kernel) algorithms() (map[string][]string, error) {
+	if k.crypto != nil {
+		return k.crypto, nil
+	}
+	index := map[string][]string{}
+	for name, file := range k.modules {
+		if !strings.Contains(file, "/crypto/") {
+			continue
+		}
+		info, err := k.modinfo(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, alias := range info.aliases {
+			index[alias] = append(index[alias], name)
+		}
+	}
+	k.crypto = index
+	return index, nil
+}
+
+// modinfo reads the .modinfo section of a module.
+func (k *Kernel) modinfo(name string) (modinfo, error) {
+	file := filepath.Join(k.modulesDir, k.modules[name])
+	f, err := elf.Open(file)
+	if err != nil {
+		return modinfo{}, fmt.Errorf("module %s: %w", file, err)
+	}
+	defer f.Close()
+	section := f.Section(".modinfo")
+	if section == nil {
+		return modinfo{}, fmt.Errorf("module %s has no .modinfo section", file)
+	}
+	text, err := section.Data()
+	if err != nil {
+		return modinfo{}, fmt.Errorf("module %s: .modinfo: %w", file, err)
+	}
+	return parseModinfo(text), nil
+}
+
+// modinfo is what a module says of itself, with names as the kernel writes them.
+type modinfo struct{ depends, softdeps, aliases []string }
+
+// parseModinfo reads NUL-separated "name=value" strings: depends=a,b softdep="pre: a b post: c" alias=d.
+func parseModinfo(text []byte) (info modinfo) {
+	for _, field := range strings.Split(string(text), "\x00") {
 		name, value, _ := strings.Cut(field, "=")
 		switch name {
 		case "depends":
 			for _, need := range strings.Split(value, ",") {
 				if need != "" {
-					hard = append(hard, moduleName(need))
+					info.depends = append(info.depends, moduleName(need))
 				}
 			}
 		case "softdep":
 			for _, word := range strings.Fields(value) {
 				if word != "pre:" && word != "post:" {
-					soft = append(soft, moduleName(word))
+					info.softdeps = append(info.softdeps, moduleName(word))
 				}
 			}
+		case "alias":
+			info.aliases = append(info.aliases, moduleName(value))
 		}
 	}
-	return hard, soft
+	return info
 }
 
 // Stage copies the module files and the kernel's own lists to root/lib/modules/RELEASE, ready for depmod.

@@ -7,15 +7,13 @@ import (
 )
 
 func TestParseModinfo(t *testing.T) {
-	hard, soft := parseModinfo([]byte("license=GPL\x00depends=virtio,net-failover\x00softdep=pre: crc32c post: a-b\x00name=x\x00"))
-	if diff := cmp.Diff([]string{"virtio", "net_failover"}, hard); diff != "" {
-		t.Errorf("depends (-want +got):\n%s", diff)
+	got := parseModinfo([]byte("license=GPL\x00depends=virtio,net-failover\x00softdep=pre: crypto-crc32c post: a-b\x00alias=crypto-x\x00name=x\x00"))
+	want := modinfo{depends: []string{"virtio", "net_failover"}, softdeps: []string{"crypto_crc32c", "a_b"}, aliases: []string{"crypto_x"}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(modinfo{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"crc32c", "a_b"}, soft); diff != "" {
-		t.Errorf("softdep (-want +got):\n%s", diff)
-	}
-	if hard, _ := parseModinfo([]byte("depends=\x00")); hard != nil {
-		t.Errorf("no dependencies = %v", hard)
+	if got := parseModinfo([]byte("depends=\x00")).depends; got != nil {
+		t.Errorf("no dependencies = %v", got)
 	}
 }
 
@@ -57,8 +55,7 @@ func TestWish(t *testing.T) {
 func FuzzParseModinfo(f *testing.F) {
 	f.Add([]byte("depends=a,b\x00softdep=pre: c\x00"))
 	f.Fuzz(func(t *testing.T, info []byte) {
-		hard, _ := parseModinfo(info)
-		for _, name := range hard {
+		for _, name := range parseModinfo(info).depends {
 			if name == "" {
 				t.Errorf("empty dependency in %q", info)
 			}
