@@ -151,7 +151,7 @@ func (s *server) addressed(c *call) ([]Environment, error) {
 
 // changeEnvironment is PUT /environments/USER/NAME[/VERSION].
 func (s *server) changeEnvironment(c *call) (any, error) {
-	change, err := s.readChange(c)
+	change, what, err := readChange(c)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +165,13 @@ func (s *server) changeEnvironment(c *call) (any, error) {
 	if len(found) > 1 {
 		return nil, apperr.New(apperr.ConflictingOptions, "%d environments have this name and version; give the architecture too", len(found))
 	}
+	if what != "" {
+		// Here, and not within the change: reading an image takes long, and
+		// nothing else is written to the database during a change.
+		if change, err = s.newChecksums(c, what, &found[0].Description); err != nil {
+			return nil, err
+		}
+	}
 	if c.set("dry_run") {
 		return nil, nil
 	}
@@ -175,12 +182,12 @@ func (s *server) changeEnvironment(c *call) (any, error) {
 	return viewOf(e), nil
 }
 
-// readChange reads which change is wanted, of those that exist.
-func (s *server) readChange(c *call) (func(d *env.Description) error, error) {
-	client := c.text("client")
+// readChange reads which change is wanted: one of the description, or a new
+// checksum of some of its files.
+func readChange(c *call) (change func(d *env.Description) error, what string, err error) {
 	visibility := c.oneOf("visibility", "", "public", "private", "shared")
 	if err := c.err(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	switch {
 	case visibility != "":
@@ -190,41 +197,53 @@ func (s *server) readChange(c *call) (func(d *env.Description) error, error) {
 			}
 			d.Visibility = visibility
 			return nil
-		}, nil
+		}, "", nil
 	case c.set("toggle_destructive"):
 		return func(d *env.Description) error {
 			d.Destructive = !d.Destructive
 			return nil
-		}, nil
+		}, "", nil
 	}
 	for _, what := range []string{"image", "preinstall", "postinstalls"} {
 		if c.set("update_" + what + "_checksum") {
-			return func(d *env.Description) error { return s.newChecksums(c, client, what, d) }, nil
+			return nil, what, nil
 		}
 	}
-	return nil, apperr.New(apperr.MissingOption, "say what to change: visibility, toggle_destructive, update_image_checksum, update_preinstall_checksum or update_postinstalls_checksum")
+	return nil, "", apperr.New(apperr.MissingOption, "say what to change: visibility, toggle_destructive, update_image_checksum, update_preinstall_checksum or update_postinstalls_checksum")
 }
 
-func (s *server) newChecksums(c *call, client, what string, d *env.Description) error {
-	changed := false
+// newChecksums reads files of an environment again, and returns the change that notes their checksums.
+func (s *server) newChecksums(c *call, what string, d *env.Description) (func(d *env.Description) error, error) {
+	client := c.text("client")
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	sums := make(map[string]string) // by URI
 	for _, f := range filesOf(d) {
 		if f.what != what {
 			continue
 		}
 		sum, err := s.Files.Checksum(c.ctx, s.fileRequest(c, client, f))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		changed = changed || sum != *f.checksum
-		*f.checksum = sum
+		sums[*f.uri] = sum
 	}
-	if !changed {
-		return apperr.New(apperr.NothingModified, "the checksum of the %s of %s is up to date", what, d.Name)
-	}
-	return nil
+	return func(d *env.Description) error {
+		changed := false
+		for _, f := range filesOf(d) {
+			if sum, ok := sums[*f.uri]; ok && f.what == what && sum != *f.checksum {
+				*f.checksum, changed = sum, true
+			}
+		}
+		if !changed {
+			return apperr.New(apperr.NothingModified, "the checksum of the %s of %s is up to date", what, d.Name)
+		}
+		return nil
+	}, nil
 }
 
-// moveFiles is PUT /environments: an administrator moved image files.
+// moveFiles is PUT /environments: an administrator moved files of environments.
 func (s *server) moveFiles(c *call) (any, error) {
 	moves := c.textMap("update_files")
 	client := c.text("client")
@@ -237,22 +256,30 @@ func (s *server) moveFiles(c *call) (any, error) {
 	if !c.caller.Admin {
 		return nil, apperr.Forbidden("only administrators move files")
 	}
-	all, err := s.Registry.Environments(c.ctx, c.caller, Query{})
+	found, err := s.Registry.Environments(c.ctx, c.caller, Query{})
 	if err != nil {
 		return nil, err
 	}
-	moved := []environmentView{}
-	for _, e := range all {
-		if !rewrite(&e.Description, moves) || c.set("dry_run") {
+	// All new places are looked at before anything is changed.
+	var affected []Environment
+	for _, e := range found {
+		if !rewrite(&e.Description, moves) {
 			continue
+		}
+		for _, f := range filesOf(&e.Description) {
+			if _, err := s.Files.Checksum(c.ctx, s.fileRequest(c, client, f)); err != nil {
+				return nil, err
+			}
+		}
+		affected = append(affected, e)
+	}
+	moved := []environmentView{}
+	for _, e := range affected {
+		if c.set("dry_run") {
+			break
 		}
 		e, err := s.Registry.UpdateEnvironment(c.ctx, c.caller, e.ID, func(d *env.Description) error {
 			rewrite(d, moves)
-			for _, f := range filesOf(d) {
-				if _, err := s.Files.Checksum(c.ctx, s.fileRequest(c, client, f)); err != nil {
-					return err
-				}
-			}
 			return nil
 		})
 		if err != nil {
