@@ -71,14 +71,14 @@ for _ in $(seq 100); do
 	kill -0 "$daemon" 2>/dev/null || { cat "$work/kadeployd.log" >&2; exit 1; }
 	sleep 0.1
 done
-"$bin/kadeploy" --version
+"$bin/kadeploy3" --version
 
 say "The environment is registered"
 "$bin/kaenv3" -a "$root/var/environment/debian12-min.dsc"
 "$bin/kaenv3" -l
 
 say "Deployment: kadeploy3 -e debian12-min -m $names -k"
-sent() { "${lab[@]}" exec -- cat /sys/class/net/lab0/statistics/tx_bytes; }
+sent() { "${lab[@]}" exec -- awk '$1 == "lab0:" { print $10 }' /proc/net/dev; }
 before=$(sent)
 begin=$SECONDS
 "$bin/kadeploy3" -e debian12-min -m "$names" -k "$work/keys/user.pub" --timeline -o "$work/ok" -n "$work/ko"

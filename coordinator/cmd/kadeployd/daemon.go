@@ -33,11 +33,16 @@ import (
 	"kadeploy/coordinator/internal/steps"
 	"kadeploy/coordinator/internal/store"
 	"kadeploy/coordinator/internal/workflow"
+	"kadeploy/kascade"
 	"kadeploy/proto/agent/session"
 )
 
 // endTime is what running workflows get to stop in order.
 const endTime = 20 * time.Second
+
+// deadAfter is the silence after which a node is cut out of a broadcast. It is more
+// than kascade's own choice: a node whose processor is busy extracting is not dead.
+const deadAfter = 8 * time.Second
 
 // daemon is the coordinator's parts, put together.
 type daemon struct {
@@ -117,7 +122,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		Profiles:      d.store,
 		Power:         power.New(power.Config{Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
-		Broadcaster:   broadcast.Service{Logger: d.log},
+		Broadcaster:   broadcast.Service{Logger: d.log, Options: kascade.HeadOptions{DeadAfter: deadAfter}},
 		ExtractionDir: server.Environments.ExtractionDir,
 		ArchiveDir:    server.Environments.RambinDir,
 		TmpDir:        server.Environments.TmpDir,

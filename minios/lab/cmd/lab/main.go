@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 
@@ -24,10 +22,6 @@ func main() {
 	err := newCommand().ExecuteContext(ctx)
 	if err == nil {
 		return
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		os.Exit(exit.ExitCode())
 	}
 	fmt.Fprintln(os.Stderr, "lab:", err)
 	os.Exit(1)
