@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,14 @@ func FuzzExtract(f *testing.F) {
 			t.Skip("a sparse file of gigabytes only costs time")
 		}
 		begin := time.Now()
-		_, _ = extract(t, archive, root, None)
+		top, err := openRoot(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer top.close()
+		// Not through a sink: its flush of the whole file system would be all the time spent.
+		c := &tarConsumer{opts: TarOptions{Root: root, Compression: None, Writers: 2}, root: top}
+		_ = c.consume(t.Context(), bytes.NewReader(archive), func(_, _ int64) {})
 		if d := time.Since(begin); d > 10*time.Second {
 			t.Errorf("extraction of %d bytes took %s", len(archive), d)
 		}

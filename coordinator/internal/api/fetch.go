@@ -20,6 +20,7 @@ const noteLevel = 3
 // the keys, the image and the archives, and completes the request with them.
 func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Prepare {
 	client, caller := c.text("client"), c.caller
+	req.KeysFrom = keys
 	return func(ctx context.Context, note func(level int, text string)) error {
 		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
 			note(noteLevel, fmt.Sprintf("Grab the %s file %s", what, uri))
@@ -61,6 +62,7 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 // fetchKeys is fetchAll for operations that install nothing but keys.
 func (s *server) fetchKeys(c *call, req *workflow.Request, keys string) engine.Prepare {
 	client, caller := c.text("client"), c.caller
+	req.KeysFrom = keys
 	return func(ctx context.Context, note func(level int, text string)) error {
 		var err error
 		req.Keys, err = s.grabKeys(keys, func(what, uri, checksum string, limit int64) (workflow.File, error) {

@@ -14,7 +14,7 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case SetVLAN, SetDefaultVLAN:
 		return r.VLAN == ""
 	case SendKeyInDeployEnv:
-		return len(r.Keys) == 0
+		return !r.wantsKeys()
 	case StartupScript:
 		return len(p.cluster.Startup) == 0
 	}
@@ -42,7 +42,7 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case ManageUserPost:
 		return len(r.Env.Postinstalls) == 0 || !p.supported()
 	case SendKey:
-		return len(r.Keys) == 0 || !p.supported()
+		return !r.wantsKeys() || !p.supported()
 	case InstallBootloader:
 		return r.NoBootloader || !p.supported()
 	case CheckKernelFiles, UmountDeployPart:

@@ -32,7 +32,8 @@ type Request struct {
 	EnvOwner     string
 	EnvID        int64 // registry row, -1 for an anonymous environment
 	Files        Files
-	Keys         []byte // authorized_keys lines; empty: none are installed
+	KeysFrom     string // where the keys come from, fetched after the plan is made; empty: none are wanted
+	Keys         []byte // authorized_keys lines
 	BlockDevice  string // overrides the cluster's
 	Partition    string // number or label; overrides the cluster's
 	BootPart     string
@@ -56,6 +57,9 @@ type Request struct {
 	PowerAction string // on off status
 	PXEProfile  string
 }
+
+// wantsKeys tells whether keys are to be installed, be they fetched yet or not.
+func (r *Request) wantsKeys() bool { return r.KeysFrom != "" || len(r.Keys) > 0 }
 
 // ClusterNodes is the part of a request that falls on one cluster.
 type ClusterNodes struct {
