@@ -128,6 +128,7 @@ func testFormats(t *testing.T, h *Host, dev string) {
 func testRefusals(t *testing.T, h *Host, dev string) {
 	t.Helper()
 	mnt := t.TempDir()
+	output(t, "mkfs.ext4", "-q", "-F", dev+"p3")
 	for _, tt := range []struct {
 		plan Plan
 		kind fault.Kind
