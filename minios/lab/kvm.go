@@ -32,7 +32,11 @@ func bootSector() []byte {
 	return sector
 }
 
-const probeStatus = 0x2a<<1 | 1
+const (
+	probeStatus = 0x2a<<1 | 1
+	// SeaBIOS cannot read an AHCI disk of a single sector.
+	probeDiskBytes = 1 << 20
+)
 
 // chooseAccelerator resolves Auto, and says why.
 func chooseAccelerator(ctx context.Context, wanted, qemu string) (accelerator, reason string) {
@@ -57,7 +61,7 @@ func probe(ctx context.Context, qemu, accelerator string, limit time.Duration) e
 	}
 	defer os.RemoveAll(directory)
 	disk := filepath.Join(directory, "disk")
-	if err := os.WriteFile(disk, bootSector(), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(disk, bootSector(), 0o600), os.Truncate(disk, probeDiskBytes)); err != nil {
 		return fmt.Errorf("probe guest: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
