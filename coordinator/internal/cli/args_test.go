@@ -55,7 +55,7 @@ func TestParseSteps(t *testing.T) {
 	for _, bad := range []string{
 		"", "&&", "a&b&c",
 		"BroadcastEnv|BroadcastEnvKascade:1:2&SetDeploymentEnv|SetDeploymentEnvUntrusted:1:2&BootNewEnv|BootNewEnvKexec:0:1", // order
-		"SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&BroadcastEnv|BroadcastEnvKascade:1:1200",                          // one is missing
+		"SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&BroadcastEnv|BroadcastEnvKascade:1:1200",                           // one is missing
 		"SetDeploymentEnv|BootNewEnvKexec:1:450&BroadcastEnv|BroadcastEnvKascade:1:1200&BootNewEnv|BootNewEnvKexec:0:1",
 		"SetDeploymentEnv|SetDeploymentEnvUntrusted:x:450&BroadcastEnv|BroadcastEnvKascade:1:1200&BootNewEnv|BootNewEnvKexec:0:1",
 		"SetDeploymentEnv|SetDeploymentEnvUntrusted:1&BroadcastEnv|BroadcastEnvKascade:1:1200&BootNewEnv|BootNewEnvKexec:0:1",

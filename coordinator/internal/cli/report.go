@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"kadeploy/coordinator/internal/client"
@@ -34,7 +35,6 @@ type textReport struct {
 	errs  io.Writer
 	debug io.Writer // nil: in between, marked
 	live  *ui.Live  // nil: not on a terminal
-	last  workflow.Live
 	now   func() time.Time
 }
 
@@ -78,7 +78,8 @@ func (t *textReport) ended(op client.Operation, r *client.Result) {
 			if n.Error == "" {
 				fmt.Fprintln(t.out, n.Name)
 			} else {
-				fmt.Fprintf(t.out, "%s (%s)\n", n.Name, n.Error)
+				// One line for each node, whatever it printed: scripts read this.
+				fmt.Fprintf(t.out, "%s (%s)\n", n.Name, strings.Join(strings.Fields(n.Error), " "))
 			}
 		}
 	}

@@ -79,7 +79,7 @@ func result() *client.Result {
 		Elapsed: 268 * time.Second,
 		OK:      []client.Node{{Name: "node-1.lab", State: "ok"}, {Name: "node-2.lab", State: "brk"}},
 		KO: []client.Node{
-			{Name: "node-3.lab", State: "ko", Error: "BroadcastEnvKascade-send_environment: disk full"},
+			{Name: "node-3.lab", State: "ko", Error: "BroadcastEnvKascade-send_environment: disk full\nnode-9.lab"},
 			{Name: "node-4.lab", State: "ko"},
 		},
 	}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The commands are tested against a real coordinator. Its nodes do dummy steps,
+// so that no machine is needed.
+
+func TestMain(m *testing.M) {
+	commands := make(map[string]func())
+	for _, name := range []string{"kadeploy", "kadeploy3", "kaenv3", "kareboot3", "kapower3", "kanodes3", "karights3"} {
+		commands[name] = main
+	}
+	testscript.Main(m, commands)
+}
+
+func TestScripts(t *testing.T) {
+	daemon := filepath.Join(t.TempDir(), "kadeployd")
+	build := exec.Command("go", "build", "-o", daemon, "kadeploy/coordinator/cmd/kadeployd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build kadeployd: %v\n%s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			state, err := os.MkdirTemp("/tmp", "kadeploy-script-") // a socket's path must be short
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { os.RemoveAll(state) })
+			home := filepath.Join(env.WorkDir, "home")
+			if err := os.MkdirAll(filepath.Join(home, ".ssh"), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(home, ".ssh/authorized_keys"), []byte("ssh-ed25519 AAAA me\n"), 0o600); err != nil {
+				return err
+			}
+			tcp, err := start(env, daemon, state)
+			env.Setenv("KADEPLOY_SOCKET", filepath.Join(state, "s"))
+			env.Setenv("KADEPLOY3_CONFIG_DIR", filepath.Join(env.WorkDir, "client"))
+			env.Setenv("HOME", home)
+			env.Setenv("USER", "root")
+			env.Setenv("PORT", fmt.Sprint(tcp))
+			return err
+		},
+	})
+}
+
+const server = `
+database: {kind: sqlite, file: %[1]s/db}
+cache: {directory: %[1]s/cache, size: 64}
+api: {socket: %[1]s/s}
+agents: {port: %[2]d, address: 127.0.0.1}
+network: {server_hostname: localhost, ports: {kadeploy_server: %[3]d}}
+security: {local_only: true}
+authentication: {acl: {whitelist: [127.0.0.1]}}
+`
+
+const clusters = `
+clusters:
+- name: lab
+  conf_file: lab.conf
+  nodes:
+  - {name: "node-[1-3].lab", address: "127.0.2.[1-3]"}
+`
+
+const lab = `
+partitioning: {block_device: /dev/vda}
+boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
+remoteops:
+  power_status: [{name: hard, cmd: "echo HOSTNAME_SHORT is on"}]
+  power_on: [{name: soft, cmd: "true"}]
+  power_off: [{name: soft, cmd: "echo the BMC is dead >&2; false"}]
+automata:
+  macrosteps:
+    SetDeploymentEnv: [{type: Dummy}]
+    BroadcastEnv: [{type: Dummy}]
+    BootNewEnv: [{type: Dummy}]
+`
+
+// start runs a coordinator until the script ends, and gives its TCP port.
+func start(env *testscript.Env, daemon, state string) (port int, err error) {
+	agents, err := freePort()
+	if err != nil {
+		return 0, err
+	}
+	if port, err = freePort(); err != nil {
+		return 0, err
+	}
+	for name, text := range map[string]string{
+		"server.conf": fmt.Sprintf(server, state, agents, port), "clusters.conf": clusters, "lab.conf": lab,
+	} {
+		if err := os.WriteFile(filepath.Join(state, name), []byte(text), 0o644); err != nil {
+			return 0, err
+		}
+	}
+	if err := os.Mkdir(filepath.Join(state, "cache"), 0o755); err != nil {
+		return 0, err
+	}
+	var log bytes.Buffer
+	cmd := exec.Command(daemon, "--config", state)
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	env.Defer(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+	})
+	for range 200 {
+		if conn, err := net.Dial("unix", filepath.Join(state, "s")); err == nil {
+			return port, conn.Close()
+		}
+		time.Sleep(20 * time.Millisecond) // another process is starting
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	return 0, fmt.Errorf("the coordinator does not start:\n%s", log.String())
+}
+
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+}
