@@ -72,7 +72,7 @@ func TestPartitionFormatAndUse(t *testing.T) {
 
 	// Again, over what is there, with a layout of one's own.
 	made, err = h.Partition(t.Context(), Plan{Disk: Target{Disk: dev}, Layout: []Spec{
-		{Label: "EFI", Size: 100 * mib, Type: TypeESP}, {Number: 3, Label: "DEPLOY", Type: TypeLinux}, {Label: "SWAP", Size: 64 * mib, Type: TypeSwap}}})
+		{Label: "EFI", Size: 100 * mib, Type: "esp"}, {Number: 3, Label: "DEPLOY", Type: TypeLinux}, {Label: "SWAP", Size: 64 * mib, Type: "swap"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,11 +58,15 @@ func (h *Host) partition(ctx context.Context, plan Plan) ([]Made, error) {
 			return nil, err
 		}
 	}
+	id := cmp.Or(plan.DiskID, "disk0")
+	if !isRole(id) {
+		return nil, fault.Invalidf("disk id %q: use letters, digits, - and _", id)
+	}
 	parts, err := Lay(specs, dev.Size)
 	if err != nil {
 		return nil, err
 	}
-	made := h.name(dev.Disk, parts, cmp.Or(plan.DiskID, "disk0"))
+	made := h.name(dev.Disk, parts, id)
 	for _, step := range []func() error{
 		func() error { return h.wipe(ctx, dev.Disk) },
 		func() error { return h.retract(dev.Disk) },

@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"kadeploy/agent/internal/fault"
 )
@@ -29,7 +30,7 @@ type Spec struct {
 	Number int    // 0: the lowest that is free
 	Label  string // role: DEPLOY, PROD, ...; empty: no name on disk
 	Size   uint64 // bytes; 0: what is left (one partition only)
-	Type   string // GPT type GUID
+	Type   string // linux (also if empty), swap, esp, bios, or a GPT type GUID
 }
 
 // Part is a partition with its place.
@@ -37,7 +38,7 @@ type Part struct {
 	Number      int
 	Label       string // role
 	Start, Size uint64 // bytes
-	Type        string
+	Type        string // GPT type GUID
 }
 
 // role is a partition of the built-in scheme.
@@ -114,6 +115,15 @@ func Lay(specs []Spec, diskSize uint64) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
+	types := make([]string, len(specs))
+	for i, s := range specs {
+		if !isRole(s.Label) {
+			return nil, fault.Invalidf("partition label %q: use letters, digits, - and _, %d at most", s.Label, maxRole)
+		}
+		if types[i], err = typeOf(s.Type); err != nil {
+			return nil, err
+		}
+	}
 	parts := make([]Part, len(specs))
 	at := first
 	for i, s := range specs {
@@ -121,10 +131,43 @@ func Lay(specs []Spec, diskSize uint64) ([]Part, error) {
 		if s.Size == 0 {
 			size = free - used
 		}
-		parts[i] = Part{Number: numbers[i], Label: s.Label, Start: at, Size: size, Type: s.Type}
+		parts[i] = Part{Number: numbers[i], Label: s.Label, Start: at, Size: size, Type: types[i]}
 		at += size
 	}
 	return parts, nil
+}
+
+// typeNames are the types that a layout may name.
+var typeNames = map[string]string{"": TypeLinux, "linux": TypeLinux, "swap": TypeSwap, "esp": TypeESP, "bios": TypeBIOS}
+
+func typeOf(name string) (string, error) {
+	if guid, ok := typeNames[name]; ok {
+		return guid, nil
+	}
+	guid := strings.ToUpper(name)
+	groups := strings.Split(guid, "-")
+	ok := len(groups) == 5
+	for i, digits := range [...]int{8, 4, 4, 4, 12} {
+		ok = ok && len(groups[i]) == digits && strings.Trim(groups[i], "0123456789ABCDEF") == ""
+	}
+	if !ok {
+		return "", fault.Invalidf("partition type %q: use linux, swap, esp, bios or a GUID", name)
+	}
+	return guid, nil
+}
+
+// maxRole leaves room for the rest of a GPT name, which has 36 characters.
+const maxRole = 20
+
+// isRole reports whether a role can be part of a name on disk, of a link that
+// udev makes for it, and of sfdisk's input, unchanged in each.
+func isRole(s string) bool {
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return len(s) <= maxRole
 }
 
 // maxNumber is how many partitions a usual GPT has room for.

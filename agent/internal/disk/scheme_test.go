@@ -89,6 +89,10 @@ func TestLay(t *testing.T) {
 		{"number too big", []Spec{{Number: 129, Size: mib}}, 100 * mib, "", "not in 1 to 128"},
 		{"absurd size", []Spec{{Size: 1<<64 - 1}}, 100 * mib, "", "cannot be"},
 		{"absurd sum", []Spec{{Size: 1 << 63}, {Size: 1 << 63}}, 100 * mib, "", "cannot be"},
+		{"unknown type", []Spec{{Size: mib, Type: "ntfs"}}, 100 * mib, "", `partition type "ntfs"`},
+		{"broken GUID", []Spec{{Size: mib, Type: "0FC63DAF-8483-4772-8E79-3D69D8477DEX"}}, 100 * mib, "", "partition type"},
+		{"label that is none", []Spec{{Size: mib, Label: "A\", type=x"}}, 100 * mib, "", "partition label"},
+		{"label too long", []Spec{{Size: mib, Label: strings.Repeat("L", 21)}}, 100 * mib, "", "partition label"},
 		{"empty", nil, 100 * mib, "", "without partitions"},
 	} {
 		parts, err := Lay(tt.specs, tt.size)
@@ -104,6 +108,18 @@ func TestLay(t *testing.T) {
 		}
 		if s := strings.Join(got, " "); err != nil || s != tt.want {
 			t.Errorf("%s: Lay = %s, %v, want %s", tt.name, s, err, tt.want)
+		}
+	}
+}
+
+func TestLayTypes(t *testing.T) {
+	for name, want := range map[string]string{
+		"": TypeLinux, "linux": TypeLinux, "swap": TypeSwap, "esp": TypeESP, "bios": TypeBIOS,
+		"e6d6d379-f507-44c2-a23c-238f2a3df928": "E6D6D379-F507-44C2-A23C-238F2A3DF928",
+	} {
+		parts, err := Lay([]Spec{{Size: mib, Type: name}}, 100*mib)
+		if err != nil || parts[0].Type != want {
+			t.Errorf("type %q: %+v, %v, want %s", name, parts, err, want)
 		}
 	}
 }
