@@ -32,6 +32,13 @@ type App struct {
 	Terminal func() (columns int)   // 0: the output is not a terminal; else its width now
 }
 
+// mistake is what the user did wrong, in whole sentences: they are shown as they are.
+type mistake string
+
+func (m mistake) Error() string { return string(m) }
+
+func mistakef(format string, args ...any) mistake { return mistake(fmt.Sprintf(format, args...)) }
+
 // exitError ends the program with a status, after an optional message.
 type exitError struct {
 	status int

@@ -114,7 +114,7 @@ func (d *deploy) do(ctx context.Context, args []string) error {
 		d.environment.name = args[0]
 	}
 	if d.environment.name == "" && d.environment.file == "" {
-		return errors.New("You must choose an environment, with its name, -e or -a")
+		return mistake("You must choose an environment, with its name, -e or -a")
 	}
 	nodes, err := d.machines.chosen()
 	if err != nil {
@@ -266,7 +266,7 @@ func (e *environment) fill(ctx context.Context, g *generic, c *client.Client, bo
 	err := c.Get(ctx, "/environments", query, &found)
 	var answer *client.Error
 	if errors.As(err, &answer) && answer.Status == 404 || err == nil && len(found) == 0 {
-		return nil, fmt.Errorf("The environment %s cannot be found; kaenv3 -l lists those that you may use", e)
+		return nil, mistakef("The environment %s cannot be found; kaenv3 -l lists those that you may use", e)
 	}
 	if err != nil {
 		return nil, err

@@ -106,7 +106,7 @@ func (r *registry) do(ctx context.Context, cmd *cobra.Command) error {
 	}
 	switch {
 	case len(given) == 0:
-		return errors.New("Say what to do: -l, -p, -a, -d, ... ('" + cmd.CommandPath() + " --help' lists all)")
+		return mistakef("Say what to do: -l, -p, -a, -d, ... ('%s --help' lists all)", cmd.CommandPath())
 	case len(given) > 1:
 		return fmt.Errorf("--%s cannot be given together", strings.Join(given, " and --"))
 	case given[0] == "set-visibility-tag" && r.visible == "":
@@ -230,7 +230,7 @@ func (r *registry) doPrint(ctx context.Context, c *client.Client) error {
 
 func (r *registry) notFound(name string) error {
 	wanted := environment{name: name, owner: r.owner, version: r.version, arch: r.arch}
-	return fmt.Errorf("The environment %s cannot be found; -l lists those that you may see", &wanted)
+	return mistakef("The environment %s cannot be found; -l lists those that you may see", &wanted)
 }
 
 func (r *registry) doAdd(ctx context.Context, c *client.Client) error {
@@ -322,7 +322,7 @@ func (r *registry) doMove(ctx context.Context, c *client.Client) error {
 	for item := range strings.SplitSeq(r.moves, ",") {
 		from, to, ok := strings.Cut(item, "::")
 		if !ok || from == "" || to == "" {
-			return fmt.Errorf("-m %q: the form is OLD::NEW,...", r.moves)
+			return mistakef("-m %q: the form is OLD::NEW,...", r.moves)
 		}
 		moves[from] = to
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,7 +60,7 @@ func (m *machines) chosen() ([]string, error) {
 			}
 		}
 	}
-	return nil, errors.New("No node is chosen; choose some with -m or -f")
+	return nil, mistake("No node is chosen; choose some with -m or -f")
 }
 
 func (m *machines) read(file string) ([]string, error) {

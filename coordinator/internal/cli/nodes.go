@@ -84,7 +84,7 @@ func (n *nodesCmd) do(ctx context.Context) error {
 	case n.states && (len(paths) > 0 || n.wid != ""):
 		return errors.New("-s shows nodes, the other options operations: give one or the other")
 	case !n.states && len(paths) == 0:
-		return errors.New("Say what to show: -s, -d, -r, -p or -a")
+		return mistake("Say what to show: -s, -d, -r, -p or -a")
 	case !n.states && len(nodes) > 0:
 		return errors.New("-m and -f are for -s only")
 	case n.wid != "" && len(paths) != 1:

@@ -23,7 +23,7 @@ const newerFirst = "SetDeploymentMiniOS"
 // ParseSteps reads the argument of --force-steps (contract 4.5).
 func ParseSteps(text string) (map[string][]Instance, error) {
 	bad := func(format string, args ...any) (map[string][]Instance, error) {
-		return nil, fmt.Errorf("--force-steps: %s\nThe form is SetDeploymentEnv|NAME:RETRIES:TIMEOUT,...&BroadcastEnv|...&BootNewEnv|...", fmt.Sprintf(format, args...))
+		return nil, mistakef("--force-steps: %s\nThe form is SetDeploymentEnv|NAME:RETRIES:TIMEOUT,...&BroadcastEnv|...&BootNewEnv|...", fmt.Sprintf(format, args...))
 	}
 	parts := strings.Split(strings.TrimSpace(text), "&")
 	if len(parts) != len(macroSteps) {
