@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"kadeploy/coordinator/internal/cluster"
@@ -68,14 +69,32 @@ type power struct{ nodes }
 
 func (s power) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
 	var mu sync.Mutex
+	answers := make(map[string]string)
 	s.Power.Switch(ctx, t.Cluster, t.Argument, t.Request.Level, t.Nodes, func(node, output string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if t.Output != nil {
 			t.Output(node, "power "+t.Argument, output, "", exitOf(err))
 		}
+		if err == nil {
+			answers[node] = strings.TrimSpace(output)
+		}
 		report(node, err)
 	})
+	if t.Argument == "status" {
+		noteStatus(t, answers)
+	}
+}
+
+// noteStatus shows what the site's command answered for each node (contract 1.5).
+func noteStatus(t *workflow.Task, answers map[string]string) {
+	t.Note(0, "---")
+	for _, node := range t.Nodes {
+		if answer, ok := answers[node]; ok {
+			t.Note(0, node+": "+answer)
+		}
+	}
+	t.Note(0, "---")
 }
 
 func exitOf(err error) int {

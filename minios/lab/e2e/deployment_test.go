@@ -35,8 +35,9 @@ func TestDeployments(t *testing.T) {
 		{"a node dies during the broadcast", nodeDies},
 		{"reboot from the disk", rebootFromDisk},
 		{"bad orders", badOrders},
-		{"truncated image", truncatedImage},
+		{"damaged images", damagedImages},
 		{"postinstall fails", postinstallFails},
+		{"a node never boots", neverBoots},
 		{"interrupt", interrupt},
 	} {
 		if !t.Run(part.name, func(t *testing.T) {
@@ -192,18 +193,50 @@ func (r *rig) archive(name string, files map[string]string) string {
 	return file
 }
 
-func truncatedImage(t *testing.T, r *rig) {
-	image := r.archive("cut.tar.gz", map[string]string{"vmlinuz": strings.Repeat("kernel", 100_000)})
+// damagedImages deploys images that cannot be good: cut in half, with one
+// flipped byte, without a kernel. Each fails with step and cause.
+func damagedImages(t *testing.T, r *rig) {
+	image := r.archive("damaged.tar.gz", map[string]string{"vmlinuz": strings.Repeat("kernel", 100_000)})
 	whole, err := os.ReadFile(image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(image, whole[:len(whole)/2], 0o644); err != nil {
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)-6] ^= 1 // in the checksum of the content
+	empty, err := os.ReadFile(r.archive("empty.tar.gz", map[string]string{"readme": "no kernel here"}))
+	if err != nil {
 		t.Fatal(err)
 	}
-	out := r.deploy("-a", r.describe("cut", image, ""), "-m", "node-2.lab", "--force-steps", once)
+	for _, c := range []struct {
+		name  string
+		image []byte
+		step  string
+		cause string
+	}{
+		{"cut", whole[:len(whole)/2], "send_environment", "unexpected EOF"},
+		{"flipped", flipped, "send_environment", "checksum"},
+		{"nokernel", empty, "check_kernel_files", "the kernel /vmlinuz of the description is not in the image"},
+	} {
+		if err := os.WriteFile(image, c.image, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out := r.deploy("-a", r.describe(c.name, image, ""), "-m", "node-2.lab", "--force-steps", once)
+		same(t, "nodes that are not up", out.ko, "node-2.lab")
+		contains(t, c.name, out.stdout, "node-2.lab (BroadcastEnvKascade-"+c.step+": ", c.cause)
+	}
+}
+
+// neverBoots deploys a node whose cable is unplugged.
+func neverBoots(t *testing.T, r *rig) {
+	if err := r.SetLink(t.Context(), "node-2", false); err != nil {
+		t.Fatal(err)
+	}
+	out := r.deploy("-e", "debian12-min", "-m", "node-2.lab", "--force-steps", once, "--reboot-classical-timeout", "15")
 	same(t, "nodes that are not up", out.ko, "node-2.lab")
-	contains(t, "the text", out.stdout, "node-2.lab (BroadcastEnvKascade-send_environment: ", "unexpected EOF")
+	contains(t, "the text", out.stdout, "node-2.lab (SetDeploymentEnvUntrusted-wait_reboot: ", "ssh")
+	if err := r.SetLink(t.Context(), "node-2", true); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func postinstallFails(t *testing.T, r *rig) {
@@ -218,6 +251,8 @@ func postinstallFails(t *testing.T, r *rig) {
 // interrupt types ^C during a deployment.
 func interrupt(t *testing.T, r *rig) {
 	cmd := r.command("kadeploy3", "-e", "debian12-min", "-m", "node-2.lab", "-k", "none")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +271,7 @@ func interrupt(t *testing.T, r *rig) {
 	if status := cmd.ProcessState.ExitCode(); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
-	contains(t, "the text", text.String(), "SIGINT trapped")
+	contains(t, "stderr", stderr.String(), "SIGINT trapped")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if !until(ctx, func() bool {
