@@ -121,6 +121,7 @@ func (a *App) root() *cobra.Command {
 	} else {
 		root = a.kadeploy()
 	}
+	root.DisableFlagsInUseLine = root.Runnable() && !root.HasSubCommands() // the line says [options] itself
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
@@ -152,6 +153,10 @@ program behaves like the command of that name.
 		a.nodesCommand("nodes"),
 		a.rightsCommand("rights"),
 	)
+	for _, cmd := range root.Commands() { // under this name they are called with two words
+		cmd.Example = strings.ReplaceAll(cmd.Example, "  "+cmd.Name()+" ", "  "+root.Name()+" "+cmd.Name()+" ")
+		cmd.DisableFlagsInUseLine = true
+	}
 	g := &generic{app: a}
 	g.define(root)
 	root.Args = cobra.NoArgs

@@ -69,7 +69,7 @@ func (a *App) deployCommand(name string) *cobra.Command {
 		Long: `Deploy an environment on nodes: one of the registry, by its name, or one that a file describes.
 
 Without -m and -f the nodes are those of the file that $OAR_FILE_NODES, $OAR_NODE_FILE
-or $OAR_NODEFILE names.
+or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 
 ` + exitCodes,
 		Example: fmt.Sprintf(`  %[1]s debian12-min -m node-[1-3].lab

@@ -59,6 +59,13 @@ func (m *machines) chosen() ([]string, error) {
 				return all, nil
 			}
 		}
+		if set := m.app.Getenv("SLURM_JOB_NODELIST"); set != "" {
+			all, err := nodeset.Expand(set)
+			if err != nil {
+				return nil, &exitError{1, fmt.Errorf("$SLURM_JOB_NODELIST: %w", err)}
+			}
+			return unique(all), nil
+		}
 	}
 	return nil, mistake("No node is chosen; choose some with -m or -f")
 }

@@ -13,6 +13,7 @@ import (
 
 	"kadeploy/coordinator/internal/client"
 	"kadeploy/coordinator/internal/ui"
+	"kadeploy/coordinator/internal/workflow"
 )
 
 // operation are the options of all commands that start a workflow (contract 1.2).
@@ -178,12 +179,22 @@ func (o *operation) run(ctx context.Context, c *client.Client, nodes []string, c
 		if err != nil {
 			return fmt.Errorf("timeline of %s: %w", op.ID, err)
 		}
-		rep.timeline(spans)
+		rep.timeline(spans, imageSize(last, c, op))
 	}
 	if err := c.End(last, op); err != nil {
 		return fmt.Errorf("tell the server that %s is done with: %w", op.ID, err)
 	}
 	return o.runScript(ctx)
+}
+
+// imageSize is how many bytes were broadcast to each node; 0 if none were, or
+// if an older server does not tell.
+func imageSize(ctx context.Context, c *client.Client, op client.Operation) int64 {
+	var live workflow.Live
+	if err := c.Get(ctx, op.Resources.Resource+"/live", nil, &live); err != nil || live.Progress == nil {
+		return 0
+	}
+	return live.Progress.Total
 }
 
 // failed ends an operation that could not run, or that the user interrupted.

@@ -25,7 +25,7 @@ type report interface {
 	started(op client.Operation, nodes []string)
 	ended(op client.Operation, r *client.Result)
 	failed(op client.Operation, err error, status int)
-	timeline(spans []workflow.Span)
+	timeline(spans []workflow.Span, size int64) // of the image; 0: not known
 }
 
 // textReport writes the text of contract 1.8; on a terminal with the live view below it.
@@ -89,7 +89,10 @@ func (t *textReport) failed(_ client.Operation, err error, _ int) {
 	t.print(t.errs, "%v\n", err)
 }
 
-func (t *textReport) timeline(spans []workflow.Span) { writeTimeline(t.out, spans) }
+func (t *textReport) timeline(spans []workflow.Span, size int64) {
+	writeTimeline(t.out, spans)
+	writeTransfers(t.out, transfersOf(spans, size))
+}
 
 // jsonReport writes one object per line; docs/user-guide.md describes them.
 type jsonReport struct {
@@ -153,12 +156,18 @@ func (j *jsonReport) failed(op client.Operation, err error, status int) {
 	}{"error", op.ID, err.Error(), status})
 }
 
-func (j *jsonReport) timeline(spans []workflow.Span) {
+func (j *jsonReport) timeline(spans []workflow.Span, size int64) {
 	for _, s := range spans {
 		j.enc.Encode(struct {
 			Type string `json:"type"`
 			workflow.Span
 			Seconds float64 `json:"seconds"`
 		}{"span", s, s.Ended.Sub(s.Started).Seconds()})
+	}
+	for _, x := range transfersOf(spans, size) {
+		j.enc.Encode(struct {
+			Type string `json:"type"`
+			transfer
+		}{"broadcast", x})
 	}
 }

@@ -115,7 +115,7 @@ func TestJSONReport(t *testing.T) {
 	rep.Line(workflow.Line{Time: at, Text: "a \"b\""})
 	rep.Debug(workflow.Line{Time: at, Text: "c"})
 	rep.ended(op, result())
-	rep.timeline([]workflow.Span{{Node: "node-1.lab", Cluster: "lab", Macro: "BroadcastEnv", Instance: "BroadcastEnvKascade", Micro: "send_environment", Queued: at, Started: at, Ended: at.Add(1500 * time.Millisecond)}})
+	rep.timeline([]workflow.Span{{Node: "node-1.lab", Cluster: "lab", Macro: "BroadcastEnv", Instance: "BroadcastEnvKascade", Micro: "send_environment", Queued: at, Started: at, Ended: at.Add(1500 * time.Millisecond)}}, 3000)
 	rep.failed(op, os.ErrNotExist, 1)
 	golden(t, "report.json", out.String())
 	for line := range strings.Lines(out.String()) {
