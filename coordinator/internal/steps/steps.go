@@ -5,6 +5,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -128,7 +129,7 @@ const (
 	quick   = 30 * time.Second
 	medium  = 2 * time.Minute
 	long    = 15 * time.Minute
-	untimed = 0 // the workflow's own limit rules
+	untimed = 0 // only the micro-step's own limit, which is in the task and goes before all of these
 )
 
 // nodes is what every step is made from.
@@ -148,9 +149,9 @@ func (s single) Run(ctx context.Context, t *workflow.Task, report func(node stri
 	for _, node := range t.Nodes {
 		wg.Go(func() {
 			ctx := ctx
-			if s.limit > 0 {
+			if limit := cmp.Or(t.Limit, s.limit); limit > 0 {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, s.limit)
+				ctx, cancel = context.WithTimeout(ctx, limit)
 				defer cancel()
 			}
 			report(node, s.do(ctx, t, node))
