@@ -9,10 +9,12 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 
 	"kadeploy/agent/internal/initsys"
 )
+
+// version is set by the linker.
+var version = "development"
 
 const usage = `usage: kadeploy-agent [--version | --help | worker]
 
@@ -31,7 +33,7 @@ func main() {
 	if os.Getpid() == 1 {
 		initsys.Run(initsys.Config{
 			Worker:  initsys.Program{Path: executable(), Name: "kadeploy-agent", Args: []string{"worker"}},
-			Version: version(),
+			Version: version,
 		})
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -48,7 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case *showVersion:
-		fmt.Fprintln(stdout, "kadeploy-agent", version())
+		fmt.Fprintln(stdout, "kadeploy-agent", version)
 		return 0
 	case *showHelp:
 		fmt.Fprint(stdout, usage)
@@ -71,12 +73,4 @@ func executable() string {
 		return "/init"
 	}
 	return path
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "unknown"
-	}
-	return info.Main.Version
 }

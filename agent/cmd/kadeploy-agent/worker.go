@@ -43,13 +43,13 @@ func work() error {
 			return fmt.Errorf("find this node's name: %w", err)
 		}
 	}
-	server := service.New(service.Config{Logger: logger, Version: version()})
+	server := service.New(service.Config{Logger: logger, Version: version})
 	return session.Run(ctx, session.Config{
 		Coordinator: args.Coordinator,
 		Fingerprint: args.Fingerprint,
 		Hello: wire.Hello{
 			Node: node, Token: args.Token,
-			BootID: string(bytes.TrimSpace(bootID)), Agent: version(),
+			BootID: string(bytes.TrimSpace(bootID)), Agent: version,
 		},
 		Key:    key,
 		Logger: logger,
