@@ -156,7 +156,8 @@ func TestWrongKey(t *testing.T) {
 	must(t, os.WriteFile(dir+"/other", []byte("barley"), 0o600))
 	port := freePort(t)
 	var wg sync.WaitGroup
-	head := start(t, &wg, "", "-N", "h1", "-i", dir+"/image", "-p", port, "-r", "1", "--key-file", dir+"/key")
+	// A node that comes too early tries again after a second: the head must still be there.
+	head := start(t, &wg, "", "-N", "h1", "-i", dir+"/image", "-p", port, "-r", "4", "--key-file", dir+"/key")
 	node := start(t, &wg, "", "-N", "h1", "-W", "0", "-o", dir+"/h1", "-m", "127.0.0.1:"+port, "--key-file", dir+"/other")
 	wg.Wait()
 	if head.code != exitFatal || node.code != exitFatal || !strings.Contains(node.err.String(), "does not know the key") {
