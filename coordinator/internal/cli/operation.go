@@ -217,7 +217,8 @@ func (o *operation) report() report {
 	}
 	rep := &textReport{words: o.words, out: app.Stdout, errs: app.Stderr, debug: app.Debug, now: time.Now}
 	const narrow = 40 // columns; below, a redrawn view is no help
-	if app.Terminal != nil && app.Terminal() >= narrow && app.Getenv("TERM") != "dumb" {
+	term := app.Getenv("TERM") // a program that reads through a pseudo-terminal often sets none
+	if app.Terminal != nil && app.Terminal() >= narrow && term != "" && term != "dumb" {
 		rep.live = ui.NewLive(app.Stderr, app.Terminal, app.Getenv("NO_COLOR") == "")
 	}
 	return rep
