@@ -216,7 +216,7 @@ func (o *operation) report() report {
 		return &jsonReport{o.words, json.NewEncoder(app.Stdout)}
 	}
 	rep := &textReport{words: o.words, out: app.Stdout, errs: app.Stderr, debug: app.Debug, now: time.Now}
-	const narrow = 40 // columns; below, a redrawn view is no help
+	const narrow = 40          // columns; below, a redrawn view is no help
 	term := app.Getenv("TERM") // a program that reads through a pseudo-terminal often sets none
 	if app.Terminal != nil && app.Terminal() >= narrow && term != "" && term != "dumb" {
 		rep.live = ui.NewLive(app.Stderr, app.Terminal, app.Getenv("NO_COLOR") == "")
