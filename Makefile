@@ -9,6 +9,8 @@ MINIOS  := $(VAR)/minios
 ENVIRONMENT := $(VAR)/environment
 
 export CGO_ENABLED := 0
+# The tree may belong to another user than root, which git then refuses to read.
+export GOFLAGS := -buildvcs=false
 export KADEPLOY_BIN := $(CURDIR)/$(BIN)
 export KADEPLOY_MINIOS := $(MINIOS)
 export KADEPLOY_ENVIRONMENT := $(ENVIRONMENT)
@@ -60,8 +62,8 @@ lint: packages ## formatting, vet, staticcheck, generated code
 	@out=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; }
 	go vet ./...
 	go tool staticcheck -checks inherit,-ST1005 ./... # many messages are the contract's, capitals and all
-	@cp proto/agent/v1/agent.pb.go $(VAR)/agent.pb.go.before 2>/dev/null || { mkdir -p $(VAR) && cp proto/agent/v1/agent.pb.go $(VAR)/agent.pb.go.before; }
-	@scripts/generate.sh && cmp proto/agent/v1/agent.pb.go $(VAR)/agent.pb.go.before || { echo "generated code differs: commit what 'make generate' makes"; exit 1; }
+	@rm -rf $(VAR)/proto && mkdir -p $(VAR) && cp -r proto $(VAR)/proto && scripts/generate.sh && diff -r proto $(VAR)/proto \
+		|| { echo "generated code differs: commit what 'make generate' makes"; exit 1; }
 
 .PHONY: generate
 generate: packages ## regenerate code from .proto files

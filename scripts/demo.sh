@@ -36,7 +36,7 @@ stop_earlier() {
 		# The number may be another program's by now.
 		if [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$bin/kadeployd" ]; then
 			kill "$pid"
-			while [ -e "/proc/$pid" ]; do sleep 0.1; done
+			for _ in $(seq 300); do [ -e "/proc/$pid" ] || break; sleep 0.1; done
 		fi
 		rm -f "$work/kadeployd.pid"
 	fi
@@ -66,11 +66,16 @@ say "The coordinator, on the machines' network"
 # exec: the process that is waited for, and stopped, is the coordinator itself.
 "${lab[@]}" exec -- "$bin/kadeployd" --config "$work/site" >"$work/kadeployd.log" 2>&1 &
 daemon=$!
-for _ in $(seq 100); do
+for _ in $(seq 200); do
 	[ -S "$KADEPLOY_SOCKET" ] && break
-	kill -0 "$daemon" 2>/dev/null || { cat "$work/kadeployd.log" >&2; exit 1; }
+	kill -0 "$daemon" 2>/dev/null || break
 	sleep 0.1
 done
+if [ ! -S "$KADEPLOY_SOCKET" ]; then
+	echo "demo: the coordinator did not start:" >&2
+	tail "$work/kadeployd.log" >&2
+	exit 1
+fi
 "$bin/kadeploy3" --version
 
 say "The environment is registered"
@@ -83,7 +88,11 @@ before=$(sent)
 begin=$SECONDS
 "$bin/kadeploy3" -e debian12-min -m "$names" -k "$work/keys/user.pub" --timeline -o "$work/ok" -n "$work/ko"
 echo
-echo "$((SECONDS - begin)) s in all; the coordinator's interface sent $(( ($(sent) - before) / 1048576 )) MiB: mini-OS for each node, the image ($(( $(stat -c %s "$root/var/environment/debian12-min.tar.zst") / 1048576 )) MiB) once"
+size() { stat -Lc %s "$@" | awk '{ sum += $1 } END { print sum }'; }
+echo "$((SECONDS - begin)) s in all"
+awk -v sent=$(($(sent) - before)) -v nodes="$nodes" -v minios="$(size var/minios/vmlinuz var/minios/initrd.img)" -v image="$(size var/environment/debian12-min.tar.zst)" '
+	BEGIN { m = 1048576; printf "the coordinator sent %.0f MiB: %.0f MiB are the mini-OS, for each of %d nodes; the rest is %.2f times the image of %.0f MiB\n",
+		sent/m, nodes*minios/m, nodes, (sent - nodes*minios)/image, image/m }'
 if [ -s "$work/ko" ] || [ "$(wc -l <"$work/ok")" != "$nodes" ]; then
 	echo "demo: not every node was deployed; the coordinator's log is $work/kadeployd.log" >&2
 	exit 1

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"kadeploy/agent/internal/command"
@@ -100,7 +99,7 @@ func (in Install) enter(c choices) (undo func() error, err error) {
 	if err := loadModules("vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1"); err != nil {
 		in.say("%v", err)
 	}
-	point := filepath.Join(in.Root, efiDirectory)
+	point := rootfs.Inside(in.Root, efiDirectory)
 	if err := (rootfs.Mount{Source: in.ESP, Point: point, Filesystem: "vfat"}).Do(); err != nil {
 		return nil, errors.Join(err, leave())
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kadeploy/agent/internal/fault"
+	"kadeploy/agent/internal/inroot"
 	"kadeploy/agent/internal/mountinfo"
 )
 
@@ -135,6 +136,15 @@ func detach(ctx context.Context, m mountinfo.Mount) error {
 	}
 }
 
+// Inside is where a path of a mounted system really is: its links, absolute ones
+// too, are followed inside of the system. A path that is not there stays as it is.
+func Inside(root, path string) string {
+	if resolved, err := inroot.Resolve(root, path); err == nil {
+		path = resolved
+	}
+	return filepath.Join(root, path)
+}
+
 // Enter prepares a mounted system for programs that run inside of it (chroot):
 // /dev, /proc, /sys and /run. The undo takes it all down, in reverse order, also
 // what else came to be mounted below.
@@ -156,7 +166,7 @@ func Enter(root string) (undo func() error, err error) {
 		{Source: "sysfs", Point: "/sys", Filesystem: "sysfs"},
 		{Source: "tmpfs", Point: "/run", Filesystem: "tmpfs", Options: "mode=755"},
 	} {
-		m.Point = filepath.Join(root, m.Point)
+		m.Point = Inside(root, m.Point)
 		if err := m.Do(); err != nil {
 			return nil, errors.Join(err, undo())
 		}

@@ -89,6 +89,21 @@ func TestEnterIsUndone(t *testing.T) {
 	}
 }
 
+func TestInside(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "real"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/real", filepath.Join(root, "run")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/run": root + "/real", "/boot/efi": root + "/boot/efi"} {
+		if got := Inside(root, path); got != want {
+			t.Errorf("Inside(%s) = %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for _, point := range []string{"", "relative", "/", "/a/../b"} {
 		if err := (Mount{Source: "x", Point: point, Filesystem: "tmpfs"}).Do(); fault.KindOf(err) != fault.Invalid {

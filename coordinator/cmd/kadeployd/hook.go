@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os/exec"
 	"strings"
+	"syscall"
+	"time"
 
 	"kadeploy/coordinator/internal/config"
 	"kadeploy/coordinator/internal/workflow"
@@ -18,7 +20,11 @@ func runHook(hooks config.Hooks, req *workflow.Request, log *slog.Logger) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hookTime)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "/bin/sh", "-c", line).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // a child in the background may keep the output open
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		log.Error("the hook failed", "workflow", req.ID, "command", line, "error", err, "output", strings.TrimSpace(string(out)))
 	}

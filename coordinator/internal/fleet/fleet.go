@@ -55,6 +55,17 @@ type Agent struct {
 // Gone is closed when the session has ended.
 func (a *Agent) Gone() <-chan struct{} { return a.mux.CloseChan() }
 
+// open tells whether the session still stands. One that has just broken is in the
+// fleet's table for a moment longer.
+func (a *Agent) open() bool {
+	select {
+	case <-a.Gone():
+		return false
+	default:
+		return true
+	}
+}
+
 // Close ends the session. The agent dials again if it still runs.
 func (a *Agent) Close() error {
 	var err error
@@ -97,7 +108,7 @@ func (f *Fleet) Await(ctx context.Context, node string, suits func(*Agent) bool)
 		a, ok := f.agents[node]
 		changed := f.changed
 		f.mu.Unlock()
-		if ok && (suits == nil || suits(a)) {
+		if ok && a.open() && (suits == nil || suits(a)) {
 			return a, nil
 		}
 		select {
@@ -198,6 +209,7 @@ func (f *Fleet) drop(a *Agent) {
 func (f *Fleet) open(ctx context.Context, raw net.Conn) (*Agent, error) {
 	ctx, cancel := context.WithTimeout(ctx, session.HelloLimit)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })() // ends a blocked read
 	if err := raw.SetDeadline(time.Now().Add(session.HelloLimit)); err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (s postinstalls) one(ctx context.Context, t *workflow.Task, i int, archive 
 	}
 	name := fmt.Sprintf("postinstall %d", i+1)
 	open := &agentv1.ReceiveOpen{Name: name, Sink: &agentv1.ReceiveOpen_Tar{
-		Tar: &agentv1.TarSink{Root: s.ArchiveDir, Compression: archive.Compression},
+		Tar: &agentv1.TarSink{Root: s.ArchiveDir, Compression: archive.Compression, Clean: i == 0},
 	}}
 	quiet := *t
 	quiet.Progress = nil // small; the display is the image's

@@ -218,7 +218,7 @@ func (p *planner) withoutKexec(list []cluster.Instance) []cluster.Instance {
 }
 
 func (p *planner) kexecRefused() bool {
-	return p.req.NoKexec || !p.cluster.Kexec || !allowed(p.req.Env.Options.Kexec)
+	return p.req.NoKexec || !p.cluster.Kexec || !allowed(p.req.Env.Options.Kexec) || p.req.Env.Boot.Hypervisor != "" // only grub starts a hypervisor
 }
 
 // allowed: what a description does not speak of is allowed.

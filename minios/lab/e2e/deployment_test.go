@@ -68,9 +68,10 @@ func nodeDies(t *testing.T, r *rig) {
 		fmt.Fprintln(&text, lines.Text())
 		if strings.Contains(lines.Text(), "send_environment") && !cut {
 			cut = true
-			busy := r.run("kadeploy3", "-e", "debian12-min", "-m", "node-1.lab", "-k", "none")
-			contains(t, "the answer to a second deployment of a busy node", busy.String(), "already involved", "node-1.lab")
-			if err := r.Power(t.Context(), "node-2", lab.PowerOff); err != nil {
+			busy := r.run("kadeploy3", "-e", "debian12-min", "-m", "node-2.lab", "-k", "none")
+			contains(t, "the answer to a second deployment of a busy node", busy.String(), "already involved", "node-2.lab")
+			// The first of the chain: the other one has to be joined to the head.
+			if err := r.Power(t.Context(), "node-1", lab.PowerOff); err != nil {
 				t.Error(err)
 			}
 		}
@@ -79,14 +80,14 @@ func nodeDies(t *testing.T, r *rig) {
 		t.Fatalf("kadeploy3: %v, power cut: %v\n%s%s", err, cut, &text, &stderr)
 	}
 	t.Logf("kadeploy3\n%s", &text)
-	same(t, "nodes that are up", r.lines(okFile), "node-1.lab")
-	same(t, "nodes that are not", r.lines(koFile), "node-2.lab")
+	same(t, "nodes that are up", r.lines(okFile), "node-2.lab")
+	same(t, "nodes that are not", r.lines(koFile), "node-1.lab")
 	contains(t, "the text", text.String(),
-		"The deployment is successful on nodes\nnode-1.lab\n", "The deployment failed on nodes\nnode-2.lab (BroadcastEnvKascade-send_environment: ")
+		"The deployment is successful on nodes\nnode-2.lab\n", "The deployment failed on nodes\nnode-1.lab (BroadcastEnvKascade-send_environment: ")
 	if stderr.Len() > 0 {
 		t.Errorf("stderr: %s", &stderr)
 	}
-	checkSystem(t, r, "node-1")
+	checkSystem(t, r, "node-2")
 }
 
 // checkSystem checks what the deployment has made of a node.
@@ -108,21 +109,21 @@ func checkSystem(t *testing.T, r *rig, node string) {
 
 func rebootFromDisk(t *testing.T, r *rig) {
 	const boot = "cat /proc/sys/kernel/random/boot_id"
-	before := r.login("node-1", boot)
-	out := r.run("kareboot3", "-r", "simple", "-l", "hard", "-m", "node-1.lab")
+	before := r.login("node-2", boot)
+	out := r.run("kareboot3", "-r", "simple", "-l", "hard", "-m", "node-2.lab")
 	if out.status != 0 {
 		t.Fatalf("kareboot3: %s", out)
 	}
-	contains(t, "the text", out.stdout, "The reboot operation is successful on nodes\nnode-1.lab\n")
-	if after := r.login("node-1", boot); after == before {
-		t.Error("node-1 was not rebooted")
+	contains(t, "the text", out.stdout, "The reboot operation is successful on nodes\nnode-2.lab\n")
+	if after := r.login("node-2", boot); after == before {
+		t.Error("node-2 was not rebooted")
 	}
-	checkSystem(t, r, "node-1")
-	if line := r.login("node-1", "cat /proc/cmdline"); !strings.Contains(line, "BOOT_IMAGE=") {
-		t.Errorf("node-1 was not booted by its own grub: %s", line)
+	checkSystem(t, r, "node-2")
+	if line := r.login("node-2", "cat /proc/cmdline"); !strings.Contains(line, "BOOT_IMAGE=") {
+		t.Errorf("node-2 was not booted by its own grub: %s", line)
 	}
 	status := r.run("kapower3", "--status", "-m", "node-[1-2].lab")
-	contains(t, "the power status", status.stdout, "node-1.lab: on", "node-2.lab: off")
+	contains(t, "the power status", status.stdout, "node-1.lab: off", "node-2.lab: on")
 }
 
 func badOrders(t *testing.T, r *rig) {
@@ -136,11 +137,11 @@ func badOrders(t *testing.T, r *rig) {
 		want    []string
 	}{
 		{"unknown node", []string{"kadeploy3", "-e", "debian12-min", "-m", "node-9.lab", "-k", "none"}, []string{"node-9.lab"}},
-		{"unknown environment", []string{"kadeploy3", "-e", "none-such", "-m", "node-1.lab", "-k", "none"}, []string{"none-such"}},
-		{"description that is no YAML", []string{"kadeploy3", "-a", bad, "-m", "node-1.lab", "-k", "none"}, []string{"bad.dsc"}},
-		{"description that is not there", []string{"kadeploy3", "-a", r.path("none.dsc"), "-m", "node-1.lab", "-k", "none"}, []string{"none.dsc"}},
-		{"key that is not there", []string{"kadeploy3", "-e", "debian12-min", "-m", "node-1.lab", "-k", r.path("none.pub")}, []string{"none.pub"}},
-		{"no environment", []string{"kadeploy3", "-m", "node-1.lab"}, []string{"environment"}},
+		{"unknown environment", []string{"kadeploy3", "-e", "none-such", "-m", "node-2.lab", "-k", "none"}, []string{"none-such"}},
+		{"description that is no YAML", []string{"kadeploy3", "-a", bad, "-m", "node-2.lab", "-k", "none"}, []string{"bad.dsc"}},
+		{"description that is not there", []string{"kadeploy3", "-a", r.path("none.dsc"), "-m", "node-2.lab", "-k", "none"}, []string{"none.dsc"}},
+		{"key that is not there", []string{"kadeploy3", "-e", "debian12-min", "-m", "node-2.lab", "-k", r.path("none.pub")}, []string{"none.pub"}},
+		{"no environment", []string{"kadeploy3", "-m", "node-2.lab"}, []string{"environment"}},
 	} {
 		out := r.run(c.command[0], c.command[1:]...)
 		if out.status == 0 {
@@ -151,7 +152,7 @@ func badOrders(t *testing.T, r *rig) {
 			t.Errorf("%s ends in a stack trace: %s", c.name, out)
 		}
 	}
-	checkSystem(t, r, "node-1") // nothing was done to it
+	checkSystem(t, r, "node-2") // nothing was done to it
 }
 
 // describe writes a description of an anonymous environment.
@@ -220,21 +221,21 @@ func damagedImages(t *testing.T, r *rig) {
 		if err := os.WriteFile(image, c.image, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		out := r.deploy("-a", r.describe(c.name, image, ""), "-m", "node-2.lab", "--force-steps", once)
-		same(t, "nodes that are not up", out.ko, "node-2.lab")
-		contains(t, c.name, out.stdout, "node-2.lab (BroadcastEnvKascade-"+c.step+": ", c.cause)
+		out := r.deploy("-a", r.describe(c.name, image, ""), "-m", "node-1.lab", "--force-steps", once)
+		same(t, "nodes that are not up", out.ko, "node-1.lab")
+		contains(t, c.name, out.stdout, "node-1.lab (BroadcastEnvKascade-"+c.step+": ", c.cause)
 	}
 }
 
 // neverBoots deploys a node whose cable is unplugged.
 func neverBoots(t *testing.T, r *rig) {
-	if err := r.SetLink(t.Context(), "node-2", false); err != nil {
+	if err := r.SetLink(t.Context(), "node-1", false); err != nil {
 		t.Fatal(err)
 	}
-	out := r.deploy("-e", "debian12-min", "-m", "node-2.lab", "--force-steps", once, "--reboot-classical-timeout", "15")
-	same(t, "nodes that are not up", out.ko, "node-2.lab")
-	contains(t, "the text", out.stdout, "node-2.lab (SetDeploymentEnvUntrusted-wait_reboot: ", "ssh")
-	if err := r.SetLink(t.Context(), "node-2", true); err != nil {
+	out := r.deploy("-e", "debian12-min", "-m", "node-1.lab", "--force-steps", once, "--reboot-classical-timeout", "15")
+	same(t, "nodes that are not up", out.ko, "node-1.lab")
+	contains(t, "the text", out.stdout, "node-1.lab (SetDeploymentEnvUntrusted-wait_reboot: ", "ssh")
+	if err := r.SetLink(t.Context(), "node-1", true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -243,14 +244,14 @@ func postinstallFails(t *testing.T, r *rig) {
 	image := r.archive("small.tar.gz", map[string]string{"vmlinuz": "k", "initrd.img": "i"})
 	post := r.archive("post.tar.gz", map[string]string{"fail": "#!/bin/sh\necho \"arguments: $1\" >&2\nexit 3\n"})
 	description := r.describe("small", image, "postinstalls:\n  - archive: server://"+post+"\n    compression: gzip\n    script: fail 'a, b'\n")
-	out := r.deploy("-a", description, "-m", "node-2.lab", "--force-steps", once)
-	same(t, "nodes that are not up", out.ko, "node-2.lab")
-	contains(t, "the text", out.stdout, "node-2.lab (BroadcastEnvKascade-manage_user_post_install: ", "exit status 3", "arguments: a, b")
+	out := r.deploy("-a", description, "-m", "node-1.lab", "--force-steps", once)
+	same(t, "nodes that are not up", out.ko, "node-1.lab")
+	contains(t, "the text", out.stdout, "node-1.lab (BroadcastEnvKascade-manage_user_post_install: ", "exit status 3", "arguments: a, b")
 }
 
 // interrupt types ^C during a deployment.
 func interrupt(t *testing.T, r *rig) {
-	cmd := r.command("kadeploy3", "-e", "debian12-min", "-m", "node-2.lab", "-k", "none")
+	cmd := r.command("kadeploy3", "-e", "debian12-min", "-m", "node-1.lab", "-k", "none")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -275,8 +276,8 @@ func interrupt(t *testing.T, r *rig) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if !until(ctx, func() bool {
-		return strings.Contains(r.run("kanodes3", "-s", "-m", "node-2.lab").stdout, "aborted")
+		return strings.Contains(r.run("kanodes3", "-s", "-m", "node-1.lab").stdout, "aborted")
 	}) {
-		t.Errorf("node-2 is not aborted: %s", r.run("kanodes3", "-s", "-m", "node-2.lab"))
+		t.Errorf("node-1 is not aborted: %s", r.run("kanodes3", "-s", "-m", "node-1.lab"))
 	}
 }
