@@ -62,8 +62,9 @@ lint: packages ## formatting, vet, staticcheck, generated code
 	@out=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; }
 	go vet ./...
 	go tool staticcheck -checks inherit,-ST1005 ./... # many messages are the contract's, capitals and all
-	@rm -rf $(VAR)/proto && mkdir -p $(VAR) && cp -r proto $(VAR)/proto && scripts/generate.sh && diff -r proto $(VAR)/proto \
+	@rm -rf $(VAR)/.proto && mkdir -p $(VAR) && cp -r proto $(VAR)/.proto && scripts/generate.sh && diff -r proto $(VAR)/.proto \
 		|| { echo "generated code differs: commit what 'make generate' makes"; exit 1; }
+	@rm -rf $(VAR)/.proto
 
 .PHONY: generate
 generate: packages ## regenerate code from .proto files
