@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -105,6 +106,16 @@ func (d *daemon) build(ctx context.Context) (err error) {
 	return d.buildBoot() // last: it opens ports
 }
 
+// connector is what DEFAULT_CONNECTOR stands for in the site's commands (contract
+// 5.1): ssh as root to a system that is not the mini-OS, with the site's key if there is one.
+func connector(server *config.Server) string {
+	line := "ssh -A -l root -q -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+	if _, err := os.Stat(server.SSHPrivateKey); err == nil {
+		line += " -i " + server.SSHPrivateKey
+	}
+	return line
+}
+
 func addresses(site *cluster.Site) map[string]netip.Addr {
 	all := make(map[string]netip.Addr)
 	for _, c := range site.Clusters {
@@ -120,7 +131,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	all := steps.All(steps.Config{
 		Agents:        d.fleet,
 		Profiles:      d.store,
-		Power:         power.New(power.Config{Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
+		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
 		Broadcaster:   broadcast.Service{Logger: d.log, Options: kascade.HeadOptions{DeadAfter: deadAfter}},
 		ExtractionDir: server.Environments.ExtractionDir,
