@@ -40,6 +40,10 @@ type HeadOptions struct {
 	// StartWithin is how long a node may take to get ready; 0: DefaultStartWithin. The
 	// chain does not wait so long: it starts without the late ones, and they follow.
 	StartWithin time.Duration
+	Slow        Slow // what is done about a node that holds up the chain
+	// Chains is how many chains start at the head; 0 or 1: one. The order is cut into that
+	// many runs of about equal length.
+	Chains int
 }
 
 // NodeOptions are a node's choices; the zero value is good.
@@ -71,6 +75,16 @@ type Progress struct {
 	Size    int64          // bytes of the source
 	Sent    int64          // payload bytes that the head wrote on data connections
 	Nodes   []NodeProgress // in the chain's order
+	// Rate is the bytes per second that the nodes of the chains consume, each, over about
+	// the last second; side branches do not count.
+	Rate float64
+	// Left is the time that the rest will take at this rate, side branches included; less
+	// than 0 if that is not known.
+	Left time.Duration
+	// Slowest is the node that the chains wait for now, and Why the cause, as in
+	// NodeProgress.Slow. Both are empty if no node holds them up: the head's source or the
+	// line is the limit.
+	Slowest, Why string
 }
 
 // NodeProgress is one node's part of a Progress.
@@ -83,6 +97,9 @@ type NodeProgress struct {
 	Rate     float64 // bytes per second received, over about the last second
 	Full     bool    // it does not read, as its window is full: its sink or its successor holds it up
 	Err      error   // why it failed
+	Slow     string  // why it holds, or held, the chain up: "its disk or command", "its link from node-3", "its CPU"
+	Side     bool    // it reads from the head at its own pace, beside the chain
+	Chain    int     // number of the chain that it belongs to, from 0
 }
 
 // Result is how a broadcast ended.
@@ -93,6 +110,7 @@ type Result struct {
 	Sent      int64         // payload bytes that the head wrote on data connections
 	Refetched int64         // of these, bytes of chunks that arrived damaged
 	Elapsed   time.Duration // until the last node was done or failed
+	Slow      []SlowNode    // nodes that held up their chain, in the chain's order
 }
 
 // Failed counts the nodes that did not succeed.
