@@ -44,7 +44,23 @@ type HeadOptions struct {
 	// Chains is how many chains start at the head; 0 or 1: one. The order is cut into that
 	// many runs of about equal length.
 	Chains int
+	// Compress says whether chunks are compressed with lz4 on their way. The zero value
+	// does so where the source is not compressed already and it pays.
+	Compress Compression
+	// NoVerify makes the nodes believe what arrives: no digests, no CRC; damage by a link,
+	// a memory or a disk is NOT found. It is for benchmarks and for links that are trusted.
+	NoVerify bool
 }
+
+// Compression is a choice of HeadOptions.
+type Compression uint8
+
+// Choices of Compression.
+const (
+	CompressAuto Compression = iota // where it pays
+	CompressOff
+	CompressOn // every chunk that shrinks
+)
 
 // NodeOptions are a node's choices; the zero value is good.
 type NodeOptions struct {

@@ -51,7 +51,7 @@ func Decode(t Type, body []byte) (Message, error) {
 	case TypeStart:
 		s := &Start{Version: d.u16(), Self: d.u32(), Nodes: d.u32(), Size: d.u64(), ChunkSize: d.u32(), Window: d.u64(), DeadAfter: d.u32()}
 		copy(s.Key[:], d.take(KeySize))
-		s.Name, s.HeadHost, s.HeadPort = d.str(), d.str(), d.u16()
+		s.Name, s.HeadHost, s.HeadPort, s.Options = d.str(), d.str(), d.u16(), StartOptions(d.u8())
 		m = s
 	case TypeDigests:
 		m = &Digests{First: d.u32(), Data: d.digests()}
@@ -70,7 +70,8 @@ func Decode(t Type, body []byte) (Message, error) {
 	case TypeReady:
 		m = &Ready{Version: d.u16(), Port: d.u16(), Have: d.u64()}
 	case TypeStatus:
-		m = &Status{Received: d.u64(), Consumed: d.u64(), Oldest: d.u64(), Full: d.u8()&1 != 0}
+		m = &Status{Received: d.u64(), Consumed: d.u64(), Oldest: d.u64(), Full: d.u8()&1 != 0,
+			Period: d.u32(), Starved: d.u32(), Blocked: d.u32(), NoRoom: d.u32(), Sink: d.u32(), Verify: d.u32(), SinkRate: d.u64()}
 	case TypeLost:
 		m = &Lost{Gen: d.u32(), Kind: LostKind(d.u8()), Reason: d.str()}
 	case TypeBad:

@@ -31,7 +31,8 @@ func (m *Start) append(b []byte) []byte {
 	b = append(b, m.Key[:]...)
 	b = appendString(b, m.Name)
 	b = appendString(b, m.HeadHost)
-	return be.AppendUint16(b, m.HeadPort)
+	b = be.AppendUint16(b, m.HeadPort)
+	return append(b, byte(m.Options))
 }
 
 func (m *Digests) append(b []byte) []byte {
@@ -67,10 +68,15 @@ func (m *Status) append(b []byte) []byte {
 	b = be.AppendUint64(b, m.Received)
 	b = be.AppendUint64(b, m.Consumed)
 	b = be.AppendUint64(b, m.Oldest)
+	var flags byte
 	if m.Full {
-		return append(b, 1)
+		flags = 1
 	}
-	return append(b, 0)
+	b = append(b, flags)
+	for _, micros := range [...]uint32{m.Period, m.Starved, m.Blocked, m.NoRoom, m.Sink, m.Verify} {
+		b = be.AppendUint32(b, micros)
+	}
+	return be.AppendUint64(b, m.SinkRate)
 }
 
 func (m *Lost) append(b []byte) []byte {

@@ -45,7 +45,17 @@ type Start struct {
 	Name      string
 	HeadHost  string
 	HeadPort  uint16
+	Options   StartOptions
 }
+
+// StartOptions are flags of START.
+type StartOptions uint8
+
+// Flags of START.
+const (
+	NoVerify   StartOptions = 1 // no digests, no CRC
+	Compressed StartOptions = 2 // chunks may be compressed
+)
 
 // Digests are the BLAKE3 digests of the chunks from First on.
 type Digests struct {
@@ -87,10 +97,19 @@ type Ready struct {
 	Have    uint64
 }
 
-// Status is how far a node is.
+// Status is how far a node is, and what it spent its time with since its last STATUS.
 type Status struct {
 	Received, Consumed, Oldest uint64
 	Full                       bool
+	// Times in microseconds. Starved, Blocked and NoRoom are those of the one that reads
+	// and passes on: it waits for one of them at a time.
+	Period   uint32 // since the last STATUS
+	Starved  uint32 // nothing came from the previous
+	Blocked  uint32 // the successor took nothing
+	NoRoom   uint32 // not read, as the window was full
+	Sink     uint32 // in the sink's Write
+	Verify   uint32 // in hashing and decompressing
+	SinkRate uint64 // bytes per second of Sink; 0: it was not used
 }
 
 // LostKind tells at which point a node lost its previous.

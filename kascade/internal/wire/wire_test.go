@@ -19,7 +19,7 @@ var vectors = []struct {
 	name string
 	msg  Message
 }{
-	{"START", &Start{Version: 1, Self: 2, Nodes: 3, Size: 5_000_000_000, ChunkSize: 1 << 20, Window: 32 << 20, DeadAfter: 2500, Key: [32]byte{1, 2, 3, 31: 32}, Name: "node-3", HeadHost: "10.0.0.1", HeadPort: 40001}},
+	{"START", &Start{Version: 1, Self: 2, Nodes: 3, Size: 5_000_000_000, ChunkSize: 1 << 20, Window: 32 << 20, DeadAfter: 2500, Key: [32]byte{1, 2, 3, 31: 32}, Name: "node-3", HeadHost: "10.0.0.1", HeadPort: 40001, Options: Compressed}},
 	{"DIGESTS", &Digests{First: 7, Data: bytes.Repeat([]byte{0xAB}, 64)}},
 	{"ATTACH", &Attach{Gen: 4, Previous: 1, Name: "node-2", Host: "10.0.0.12", Port: 40002}},
 	{"ATTACH to the head", &Attach{Gen: 1, Previous: HeadID, Name: "head", Host: "10.0.0.1", Port: 40001}},
@@ -29,7 +29,8 @@ var vectors = []struct {
 	{"PING", &Ping{}},
 	{"EXPECT", &Expect{Reader: 6, Gen: 2, From: 1 << 33}},
 	{"READY", &Ready{Version: 1, Port: 40003, Have: 1 << 20}},
-	{"STATUS", &Status{Received: 3 << 20, Consumed: 2 << 20, Oldest: 1 << 20, Full: true}},
+	{"STATUS", &Status{Received: 3 << 20, Consumed: 2 << 20, Oldest: 1 << 20, Full: true,
+		Period: 200_000, Starved: 1000, Blocked: 2000, NoRoom: 150_000, Sink: 190_000, Verify: 3000, SinkRate: 80 << 20}},
 	{"LOST", &Lost{Gen: 4, Kind: LostRead, Reason: "node-2: connection reset by peer"}},
 	{"BAD", &Bad{Chunk: 9, Kind: BadCRC, Previous: 1}},
 	{"SINK-FAILED", &SinkFailed{Reason: "no space left on device"}},
