@@ -27,6 +27,9 @@ const stoppedWait = 500 * time.Millisecond
 // consumed everything or failed, and has closed every peer's control link. An error is
 // returned only if the head itself could not work, or ctx ended; the peers' failures
 // are in the Result, which is nil only if nothing was begun.
+//
+// Without a manifest (m is nil) it is made while the bytes flow, and returned in the
+// Result. src may be a Stream then.
 func Broadcast(ctx context.Context, src Source, m *Manifest, peers []Peer, opts HeadOptions) (*Result, error) {
 	h, err := newHead(src, m, peers, opts)
 	if err != nil {

@@ -67,6 +67,10 @@ type NodeOptions struct {
 	Logger *slog.Logger // nil: no log
 	Listen string       // address of the node's data port; empty: any free port of all addresses
 	Window int64        // bytes that the relay may hold at most; 0: what the head says
+	// Held is what the sink holds already, of an earlier broadcast that was interrupted.
+	// The head compares it with its source: the sink gets what follows the part that is
+	// right. See Resumer and Verified.
+	Held Held
 	// Have is how many leading bytes the sink holds already and has verified earlier: a
 	// multiple of the chunk size, or the whole size. The sink gets what follows.
 	Have int64
@@ -88,7 +92,7 @@ const (
 // Progress is the picture of the whole chain at one moment.
 type Progress struct {
 	Elapsed time.Duration
-	Size    int64          // bytes of the source
+	Size    int64          // bytes of the source; UnknownSize until a Stream has ended
 	Sent    int64          // payload bytes that the head wrote on data connections
 	Nodes   []NodeProgress // in the chain's order
 	// Rate is the bytes per second that the nodes of the chains consume, each, over about
