@@ -40,6 +40,11 @@ type HeadOptions struct {
 	// StartWithin is how long a node may take to get ready; 0: DefaultStartWithin. The
 	// chain does not wait so long: it starts without the late ones, and they follow.
 	StartWithin time.Duration
+	// ChunkSize is that of a manifest that Broadcast makes itself; 0: DefaultChunkSize.
+	ChunkSize int
+	// Encrypt puts TLS 1.3 on the data connections. Without it the bytes are proved, but
+	// anyone on the way can read them.
+	Encrypt bool
 	Slow        Slow // what is done about a node that holds up the chain
 	// Chains is how many chains start at the head; 0 or 1: one. The order is cut into that
 	// many runs of about equal length.
