@@ -22,7 +22,10 @@ import (
 // version is set by the linker.
 var version = "development"
 
-const defaultDirectory = "/etc/kadeploy3"
+const (
+	defaultDirectory = "/etc/kadeploy3"
+	defaultSocket    = "/run/kadeploy/kadeployd.sock" // where clients look first
+)
 
 func main() {
 	// The first signal stops in order; after it, the default comes back: the second stops at once.
@@ -37,6 +40,7 @@ func main() {
 // options are the flags of one run.
 type options struct {
 	directory string
+	named     bool // somebody said which directory; else the built-in lab stands in for a missing one
 	verbose   bool
 }
 
@@ -60,6 +64,9 @@ func newCommand() *cobra.Command {
 		},
 	}
 	directory := cmp.Or(os.Getenv("KADEPLOY3_CONFIG_DIR"), defaultDirectory)
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		o.named = os.Getenv("KADEPLOY3_CONFIG_DIR") != "" || cmd.Flags().Changed("config")
+	}
 	root.PersistentFlags().StringVar(&o.directory, "config", directory, "configuration directory ($KADEPLOY3_CONFIG_DIR)")
 	root.PersistentFlags().BoolVar(&o.verbose, "verbose", false, "log details too")
 	root.AddCommand(o.check(), o.backup())
@@ -68,7 +75,14 @@ func newCommand() *cobra.Command {
 
 // load reads the configuration and shows its warnings.
 func (o *options) load() (*config.Config, error) {
-	cfg, err := config.Load(o.directory)
+	read := func() (*config.Config, error) { return config.Load(o.directory) }
+	if !o.named && config.Missing(o.directory) {
+		read = o.lab
+	}
+	cfg, err := read()
+	if cfg == nil {
+		return nil, err
+	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(os.Stderr, "kadeployd: warning:", w)
 	}
@@ -81,29 +95,6 @@ func (o *options) logger() *slog.Logger {
 		level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-}
-
-func (o *options) check() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check",
-		Short: "Check the configuration and say what would be used",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			cfg, err := o.load()
-			if err != nil {
-				return err
-			}
-			fmt.Printf("configuration %s is good\n", cfg.Dir)
-			fmt.Printf("database      %s\n", cfg.Server.Database.File)
-			fmt.Printf("local clients %s\n", cmp.Or(cfg.Server.API.Socket, "no Unix socket"))
-			fmt.Printf("agents dial   port %d\n", cfg.Server.Agents.Port)
-			for _, c := range cfg.Site.Clusters {
-				fmt.Printf("cluster       %s: %d nodes, deployed on %s, mini-OS %s\n",
-					c.Name, len(c.Nodes), c.Partitioning.BlockDevice, cmp.Or(c.MiniOS.Kernel, "none"))
-			}
-			return nil
-		},
-	}
 }
 
 func (o *options) backup() *cobra.Command {

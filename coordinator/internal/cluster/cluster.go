@@ -54,7 +54,16 @@ type Partitioning struct {
 	Prod        int
 	Tmp         int
 	DisableSwap bool
-	Script      []byte // site script; empty: the built-in GPT scheme
+	Script      []byte // site script; empty: Layout
+	Layout      []Part // partitions in the order of the disk; empty: the built-in GPT scheme
+}
+
+// Part is one partition of a layout.
+type Part struct {
+	Label  string // role: DEPLOY, PROD, ...
+	Number int
+	Size   uint64 // bytes; 0: what is left
+	Type   string // linux, swap, esp, bios, or a GPT type GUID
 }
 
 // MiniOS is what a node boots to be deployed (boot.kernels.deploy).

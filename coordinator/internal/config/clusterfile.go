@@ -68,10 +68,15 @@ func (l *loader) partitioning(n *tree.Node) cluster.Partitioning {
 		DeployLabel: n.Get("deploy_label").String("DEPLOY"),
 		DisableSwap: n.Get("disable_swap").Bool(false),
 		Script:      l.content(n.Get("script")),
+		Layout:      layout(n.Get("layout")),
 	}
 	if diskID.MatchString(p.BlockDevice) {
 		p.DiskID = p.BlockDevice
 		p.BlockDevice = n.Get("disk_path").Get(p.DiskID).String(p.BlockDevice)
+	}
+	if p.Layout != nil {
+		l.byLabel(n, &p)
+		return p
 	}
 	if p.Script == nil {
 		p.Deploy = partition(parts.Get("deploy"), builtinDeploy)
@@ -89,6 +94,21 @@ func (l *loader) partitioning(n *tree.Node) cluster.Partitioning {
 	p.Prod = partition(parts.Get("prod"), -1)
 	p.Tmp = partition(parts.Get("tmp"), -1)
 	return p
+}
+
+// byLabel finds the partitions of a layout by their labels, so that no number is given twice.
+func (l *loader) byLabel(n *tree.Node, p *cluster.Partitioning) {
+	for _, other := range []string{"script", "partitions"} {
+		if n.Get(other).Exists() {
+			n.Get(other).Fail("'layout' says it all: give 'layout', or 'script' with 'partitions'")
+		}
+	}
+	p.Deploy, p.Swap = numberOf(p.Layout, p.DeployLabel), numberOf(p.Layout, "SWAP")
+	p.Prod, p.Tmp = numberOf(p.Layout, "PROD"), numberOf(p.Layout, "TMP")
+	if p.Deploy < 0 {
+		n.Get("layout").Fail("No partition has the label '%s', which is deployed on", p.DeployLabel)
+	}
+	p.DisableSwap = p.DisableSwap || p.Swap < 0
 }
 
 func partition(n *tree.Node, otherwise int) int { return between(n, otherwise, -1, 128) }

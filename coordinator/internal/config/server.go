@@ -17,6 +17,7 @@ type Server struct {
 	DeploymentKey string // public key that may log in to the mini-OS; "": none
 	SSHPrivateKey string // used for systems that are not the mini-OS
 	Rights        Rights
+	Kascade       Kascade
 
 	Authentication Authentication
 	Security       Security

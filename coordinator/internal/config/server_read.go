@@ -34,6 +34,7 @@ func (l *loader) server(f *file) Server {
 		DeploymentKey:  l.existing(n.Get("deployment_key")),
 		SSHPrivateKey:  l.path(n.Get("ssh_private_key"), "keys/id_deploy"),
 		Rights:         rights(n.Get("rights")),
+		Kascade:        l.kascade(n.Get("kascade")),
 		Authentication: l.authentication(n.Get("authentication")),
 		Security:       l.security(n.Get("security")),
 		Logs: Logs{

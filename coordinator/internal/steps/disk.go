@@ -8,7 +8,7 @@ import (
 	agentv1 "kadeploy/proto/agent/v1"
 )
 
-// createPartitionTable runs the site's partitioning script, or makes the built-in scheme.
+// createPartitionTable runs the site's partitioning script, or makes the cluster's layout or the built-in scheme.
 type createPartitionTable struct{ nodes }
 
 func (s createPartitionTable) do(ctx context.Context, t *workflow.Task, node string) error {
@@ -16,9 +16,18 @@ func (s createPartitionTable) do(ctx context.Context, t *workflow.Task, node str
 		return s.run(ctx, t, node, "partitioning script", s.script(t, script))
 	}
 	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
-		_, err := agent.Partition(ctx, &agentv1.PartitionRequest{Disk: blockDevice(t), DiskId: diskID(t)})
+		_, err := agent.Partition(ctx, &agentv1.PartitionRequest{Disk: blockDevice(t), DiskId: diskID(t), Layout: layout(t)})
 		return err
 	})
+}
+
+// layout is the cluster's own; empty: the agent's built-in scheme.
+func layout(t *workflow.Task) []*agentv1.PartitionSpec {
+	var specs []*agentv1.PartitionSpec
+	for _, p := range t.Cluster.Partitioning.Layout {
+		specs = append(specs, &agentv1.PartitionSpec{Number: partitionNumber(p.Number), Label: p.Label, SizeBytes: p.Size, Type: p.Type})
+	}
+	return specs
 }
 
 func (n nodes) script(t *workflow.Task, script []byte) *agentv1.RunRequest {

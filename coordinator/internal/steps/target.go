@@ -92,6 +92,11 @@ func labelPath(label, disk string) string {
 // roleOf is the label of a partition of the cluster's scheme.
 func roleOf(t *workflow.Task, number int) (string, bool) {
 	p := t.Cluster.Partitioning
+	for _, part := range p.Layout {
+		if part.Number == number {
+			return part.Label, true
+		}
+	}
 	for label, n := range map[string]int{"DEPLOY": p.Deploy, "SWAP": p.Swap, "PROD": p.Prod, "TMP": p.Tmp} {
 		if n == number {
 			return label, true

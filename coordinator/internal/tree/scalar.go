@@ -47,6 +47,19 @@ func (n *Node) Int(otherwise int) int {
 	return i
 }
 
+// Float is a number.
+func (n *Node) Float(otherwise float64) float64 {
+	if !n.Exists() {
+		return otherwise
+	}
+	var f float64
+	if v := n.value(); v.ShortTag() != "!!float" && v.ShortTag() != "!!int" || v.Decode(&f) != nil {
+		n.wrong("a number")
+		return otherwise
+	}
+	return f
+}
+
 // Bool is true or false, or the older yes, no, on, off.
 func (n *Node) Bool(otherwise bool) bool {
 	if !n.Exists() {
