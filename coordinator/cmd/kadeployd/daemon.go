@@ -33,6 +33,7 @@ import (
 	"kadeploy/coordinator/internal/rights"
 	"kadeploy/coordinator/internal/steps"
 	"kadeploy/coordinator/internal/store"
+	"kadeploy/coordinator/internal/vlan"
 	"kadeploy/coordinator/internal/workflow"
 	"kadeploy/kascade"
 	"kadeploy/proto/agent/session"
@@ -56,6 +57,7 @@ type daemon struct {
 	boot   *boot.Service // nil: the site has a boot service of its own
 	engine *engine.Engine
 	files  *files
+	vlans  *vlan.Service
 	api    http.Handler
 	auth   *auth.Authenticator
 
@@ -91,8 +93,9 @@ func (d *daemon) build(ctx context.Context) (err error) {
 		return err
 	}
 	d.files = newFiles(d.cache)
+	d.vlans = vlan.New(vlan.Config{Suffix: server.VLAN.HostnameSuffix, Command: server.VLAN.SetCommand, Connector: connector(server)})
 	d.fleet, err = fleet.New(fleet.Config{
-		Certificate: d.cert, Addresses: addresses(d.cfg.Site), Admission: d.store, Logger: d.log,
+		Certificate: d.cert, Addresses: addresses(d.cfg.Site), Moved: d.vlans.Where, Admission: d.store, Logger: d.log,
 	})
 	if err != nil {
 		return err
@@ -134,6 +137,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
 		Broadcaster:   broadcast.Service{Logger: d.log, Options: kascade.HeadOptions{DeadAfter: deadAfter}},
+		VLANs:         d.vlans,
 		ExtractionDir: server.Environments.ExtractionDir,
 		ArchiveDir:    server.Environments.RambinDir,
 		TmpDir:        server.Environments.TmpDir,
@@ -185,6 +189,7 @@ func (d *daemon) buildAPI() (err error) {
 		Rights:      permissions{policy},
 		RightsTable: rightsTable{d.store, server.Rights.Almighty},
 		Files:       d.files,
+		VLANs:       d.vlans,
 		Limits:      api.Limits{Preinstall: server.Environments.MaxPreinstall, Postinstall: server.Environments.MaxPostinstall},
 		Verbosity:   server.Verbosity.Clients,
 		Closing:     d.closing,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
@@ -144,6 +145,11 @@ type Files interface {
 	Checksum(ctx context.Context, f FileRequest) (string, error)
 }
 
+// VLANs knows the nodes' addresses in a VLAN. Errors are apperr's, of code 9.
+type VLANs interface {
+	Addresses(ctx context.Context, nodes []string, vlan string) (map[string]netip.Addr, error)
+}
+
 // Limits are sizes, in bytes, from the configuration.
 type Limits struct {
 	Preinstall, Postinstall int64
@@ -164,6 +170,7 @@ type Config struct {
 	Rights        Rights
 	RightsTable   RightsTable // optional: without it /rights does not exist
 	Files         Files
+	VLANs         VLANs  // optional: without it there are none
 	Limits        Limits // optional: 20 MiB each
 	Verbosity     int    // of clients that ask for none; 3 if 0
 	Now           func() time.Time

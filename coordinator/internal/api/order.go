@@ -44,9 +44,6 @@ func (s *server) order(c *call, kind workflow.Kind, prefix string) (*workflow.Re
 	if c.has("custom_operations") {
 		return nil, apperr.New(apperr.InvalidCustomOp, "this server does not run custom operations; leave --custom-steps out")
 	}
-	if c.has("vlan") {
-		return nil, apperr.New(apperr.InvalidVLAN, "this site has no VLANs; leave --vlan out")
-	}
 	nodes := c.list("nodes")
 	if err := c.err(); err != nil {
 		return nil, err
@@ -60,7 +57,24 @@ func (s *server) order(c *call, kind workflow.Kind, prefix string) (*workflow.Re
 		return nil, err
 	}
 	req.Clusters = s.byCluster(hosts)
-	return req, nil
+	return req, s.readVLAN(c, req, hosts)
+}
+
+// readVLAN reads into which VLAN the nodes go; their addresses there are looked
+// up now, so that a VLAN which does not exist is refused before anything happens.
+func (s *server) readVLAN(c *call, req *workflow.Request, hosts []string) (err error) {
+	if req.Kind == workflow.Power || !c.has("vlan") {
+		return nil
+	}
+	req.VLAN = c.text("vlan")
+	if c.err() != nil {
+		return c.err()
+	}
+	if s.VLANs == nil {
+		return apperr.New(apperr.InvalidVLAN, "this site has no VLANs; leave --vlan out")
+	}
+	req.VLANAddrs, err = s.VLANs.Addresses(c.ctx, hosts, req.VLAN)
+	return err
 }
 
 var breakpointForm = regexp.MustCompile(`^\w+(:\w+)?$`)

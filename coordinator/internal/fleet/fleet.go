@@ -30,12 +30,13 @@ type Admission interface {
 	Admit(ctx context.Context, node, token, key string) error
 }
 
-// Config is what a Fleet is made from; all fields but Logger are needed.
+// Config is what a Fleet is made from; all fields but Moved and Logger are needed.
 type Config struct {
 	Certificate tls.Certificate       // the coordinator's; agents pin its fingerprint
 	Addresses   map[string]netip.Addr // of the nodes, by name: where their agents dial from
 	Admission   Admission
-	Logger      *slog.Logger // nil: none
+	Moved       func(node string) (netip.Addr, bool) // nil: no node is ever moved to a VLAN where it has another address
+	Logger      *slog.Logger                         // nil: none
 }
 
 // Agent is the open session of one node. Its RPCs fail with codes.Unavailable once the session is gone.
@@ -261,7 +262,13 @@ func (f *Fleet) admit(ctx context.Context, conn *tls.Conn, hello *session.Hello)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("address of the agent: %w", err)
 	}
-	if address := from.Addr().Unmap(); address != known {
+	address := from.Addr().Unmap()
+	if f.cfg.Moved != nil {
+		if there, moved := f.cfg.Moved(hello.Node); moved && address == there {
+			known = there
+		}
+	}
+	if address != known {
 		return netip.Addr{}, fmt.Errorf("%s dials from %s, and its address is %s", hello.Node, address, known)
 	}
 	return known, f.cfg.Admission.Admit(ctx, hello.Node, hello.Token, session.KeyID(state.PeerCertificates[0]))

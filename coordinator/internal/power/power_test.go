@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/command"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -212,7 +213,7 @@ func TestOutputIsBounded(t *testing.T) {
 	s := New(Config{})
 	s.Perform(t.Context(), reboot("head -c 5000000 /dev/zero | tr '\\0' x; echo end"), Reboot, 2, []string{"n-1.lab"}, nil,
 		func(_ string, o Outcome) {
-			if o.Err != nil || len(o.Stdout) != maxOutput || !strings.HasSuffix(o.Stdout, "xend\n") {
+			if o.Err != nil || len(o.Stdout) != command.MaxOutput || !strings.HasSuffix(o.Stdout, "xend\n") {
 				t.Errorf("%d bytes of output, error %v", len(o.Stdout), o.Err)
 			}
 		})

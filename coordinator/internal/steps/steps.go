@@ -41,6 +41,12 @@ type Power interface {
 		report func(node, output string, err error))
 }
 
+// VLANs moves nodes into a VLAN, or back into the one in which they are deployed,
+// by one run of the site's command: the line that was run, and what it printed.
+type VLANs interface {
+	Move(ctx context.Context, nodes []string, id, user string) (line, output string, err error)
+}
+
 // Prober waits for a node to answer on the network as what it should be. The
 // error says what was seen last.
 type Prober interface {
@@ -75,12 +81,13 @@ type Delivery struct {
 	Elapsed time.Duration
 }
 
-// Config is what the steps work with; all of it is needed but MkfsArguments.
+// Config is what the steps work with; all of it is needed but MkfsArguments and, where there are none, VLANs.
 type Config struct {
 	Agents      Agents
 	Profiles    Profiles
 	Power       Power
 	Prober      Prober
+	VLANs       VLANs
 	Broadcaster Broadcaster
 
 	ExtractionDir string            // where the deployed system is mounted on a node: /mnt/dest
@@ -121,6 +128,8 @@ func All(c Config) map[string]Step {
 		workflow.Sync:                 single(long, syncDisk{n}.do),
 		workflow.Kexec:                single(medium, kexec{n}.do),
 		workflow.PowerNode:            power{n},
+		workflow.SetVLAN:              setVLAN{n},
+		workflow.SetDefaultVLAN:       setVLAN{n},
 	}
 }
 

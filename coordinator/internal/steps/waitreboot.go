@@ -13,7 +13,7 @@ import (
 type waitReboot struct{ nodes }
 
 func (s waitReboot) do(ctx context.Context, t *workflow.Task, node string) error {
-	address, err := address(t, node)
+	address, err := s.address(t, node)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 // implementation by its name.
 const (
 	SwitchPXE             = "switch_pxe"               // deploy, nfsroot, local or custom
-	SetVLAN               = "set_vlan"                 // default or user
-	SetDefaultVLAN        = "set_default_vlan"         // no argument
+	SetVLAN               = "set_vlan"                 // collective; default or user
+	SetDefaultVLAN        = "set_default_vlan"         // collective
 	RebootNode            = "reboot"                   // soft, hard or very_hard
 	RebootFromDeployEnv   = "reboot_from_deploy_env"   // no argument
 	WaitReboot            = "wait_reboot"              // "deploy classical", "deploy kexec", "user classical" or "user kexec"
@@ -67,7 +67,8 @@ type MicroStep struct {
 // is ready.
 func (m MicroStep) Collective() bool {
 	switch m.Name {
-	case SendEnvironment, ManageAdminPreInstall, ManageAdminPost, ManageUserPost:
+	case SendEnvironment, ManageAdminPreInstall, ManageAdminPost, ManageUserPost,
+		SetVLAN, SetDefaultVLAN: // the site's command is run once for all
 		return true
 	}
 	return false

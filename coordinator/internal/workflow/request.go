@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"net/netip"
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
@@ -39,6 +40,7 @@ type Request struct {
 	BootPart     string
 	ReformatTmp  string // file system for the tmp partition; empty: leave it
 	VLAN         string
+	VLANAddrs    map[string]netip.Addr // of the nodes in that VLAN
 	NoKexec      bool
 	NoBootloader bool
 	NoPartition  bool
