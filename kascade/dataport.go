@@ -3,6 +3,7 @@ package kascade
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kadeploy/kascade/internal/session"
 	"kadeploy/kascade/internal/window"
 	"kadeploy/kascade/internal/wire"
 )
@@ -34,6 +36,7 @@ type pieces interface {
 type dataPort struct {
 	ln   net.Listener
 	key  []byte
+	tls  *tls.Config // nil: plain TCP
 	log  *slog.Logger
 	open func(wire.Request) (wire.Answer, pieces) // decides what a reader gets; no pieces: refused
 	sent atomic.Int64                             // payload bytes
@@ -46,9 +49,16 @@ type dataPort struct {
 // follower is the connection of a reader that follows the stream; a reader has one.
 type follower struct{ cancel context.CancelFunc }
 
-func listen(ctx context.Context, address string, key []byte, log *slog.Logger, open func(wire.Request) (wire.Answer, pieces)) (*dataPort, error) {
+func listen(ctx context.Context, address string, key []byte, encrypted bool, log *slog.Logger, open func(wire.Request) (wire.Answer, pieces)) (*dataPort, error) {
 	if address == "" {
 		address = ":0"
+	}
+	var secret *tls.Config
+	if encrypted {
+		var err error
+		if secret, err = session.Server(); err != nil {
+			return nil, fmt.Errorf("open the data port: %w", err)
+		}
 	}
 	lc := net.ListenConfig{Control: tuneSocket}
 	lc.SetMultipathTCP(false)
@@ -56,7 +66,7 @@ func listen(ctx context.Context, address string, key []byte, log *slog.Logger, o
 	if err != nil {
 		return nil, fmt.Errorf("open the data port: %w", err)
 	}
-	return &dataPort{ln: ln, key: key, log: log, open: open, followers: map[uint32]*follower{}}, nil
+	return &dataPort{ln: ln, key: key, tls: secret, log: log, open: open, followers: map[uint32]*follower{}}, nil
 }
 
 // number is the port that it listens on.
@@ -112,7 +122,11 @@ func (p *dataPort) handle(ctx context.Context, conn net.Conn, known func()) {
 
 	conn.SetDeadline(time.Now().Add(proveWithin))
 	hs := wire.NewHandshake(p.key)
-	req, err := hello(hs, conn)
+	var req wire.Request
+	link, err := p.secure(ctx, conn, hs)
+	if err == nil {
+		req, err = hello(hs, link)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			p.log.Warn("stranger refused at the data port", "from", conn.RemoteAddr().String(), "error", err)
@@ -120,22 +134,39 @@ func (p *dataPort) handle(ctx context.Context, conn net.Conn, known func()) {
 		return
 	}
 	known()
-	answer, from := p.open(req)
-	if from != nil {
-		defer from.Close()
+	answer, place := p.open(req)
+	if place != nil {
+		defer place.Close()
 		if req.Kind == wire.Follow {
 			f := &follower{cancel}
 			p.follow(req.Reader, f)
 			defer p.unfollow(req.Reader, f)
 		}
 	}
-	if _, err := conn.Write(hs.Answer(answer)); err != nil || from == nil {
+	if _, err := link.Write(hs.Answer(answer)); err != nil || place == nil {
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	if err := p.stream(ctx, conn, from, int64(answer.Start), int64(req.To)); err != nil && ctx.Err() == nil {
+	if err := p.stream(ctx, link, place, int64(answer.Start), int64(req.To)); err != nil && ctx.Err() == nil {
 		p.log.Info("reader lost", "reader", req.Reader, "error", err)
 	}
+}
+
+// secure puts TLS on a connection, if this port is encrypted, and binds the proof to it.
+func (p *dataPort) secure(ctx context.Context, conn net.Conn, hs *wire.Handshake) (net.Conn, error) {
+	if p.tls == nil {
+		return conn, nil
+	}
+	return bind(ctx, tls.Server(conn, p.tls), hs)
+}
+
+func bind(ctx context.Context, conn *tls.Conn, hs *wire.Handshake) (net.Conn, error) {
+	exporter, err := session.Start(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	hs.Bind(exporter)
+	return conn, nil
 }
 
 // hello lets the reader prove the key and say what it wants.
@@ -193,22 +224,29 @@ func (p *dataPort) stream(ctx context.Context, conn net.Conn, from pieces, at, t
 }
 
 // dial connects to a data port and asks for req.
-func dial(ctx context.Context, address string, key []byte, req wire.Request) (net.Conn, wire.Answer, error) {
+func dial(ctx context.Context, address string, key []byte, encrypted bool, req wire.Request) (net.Conn, wire.Answer, error) {
 	d := net.Dialer{Timeout: connectWithin, Control: tuneSocket}
 	d.SetMultipathTCP(false)
-	conn, err := d.DialContext(ctx, "tcp", address)
+	raw, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, wire.Answer{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	conn.SetDeadline(time.Now().Add(proveWithin))
-	answer, err := ask(wire.NewHandshake(key), conn, req)
+	raw.SetDeadline(time.Now().Add(proveWithin))
+	hs, conn := wire.NewHandshake(key), raw
+	var answer wire.Answer
+	if encrypted {
+		conn, err = bind(ctx, tls.Client(raw, session.Client()), hs)
+	}
+	if err == nil {
+		answer, err = ask(hs, conn, req)
+	}
 	if err != nil {
-		conn.Close()
+		raw.Close()
 		return nil, wire.Answer{}, fmt.Errorf("handshake with %s: %w", address, err)
 	}
-	conn.SetDeadline(time.Time{})
+	raw.SetDeadline(time.Time{})
 	return conn, answer, nil
 }
 

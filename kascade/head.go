@@ -133,7 +133,7 @@ func (h *head) run(outer context.Context) (*Result, error) {
 	}
 	h.chain = chain.New(cfg)
 	var err error
-	if h.port, err = listen(ctx, h.opts.Listen, h.key[:], h.log, h.open); err != nil {
+	if h.port, err = listen(ctx, h.opts.Listen, h.key[:], h.opts.Encrypt, h.log, h.open); err != nil {
 		for _, p := range h.peers {
 			p.link.close()
 		}

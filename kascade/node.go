@@ -206,7 +206,7 @@ func (n *node) begin(s *wire.Start) error {
 	n.digests = newDigestList(total)
 	n.win = window.New(int64(s.Size), int(s.ChunkSize), n.opts.Have, limit)
 	n.consumed.Store(n.opts.Have)
-	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], n.log, n.open); err != nil {
+	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], s.Options&wire.Encrypted != 0, n.log, n.open); err != nil {
 		n.end(&localError{err})
 		return nil
 	}

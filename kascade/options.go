@@ -45,7 +45,7 @@ type HeadOptions struct {
 	// Encrypt puts TLS 1.3 on the data connections. Without it the bytes are proved, but
 	// anyone on the way can read them.
 	Encrypt bool
-	Slow        Slow // what is done about a node that holds up the chain
+	Slow    Slow // what is done about a node that holds up the chain
 	// Chains is how many chains start at the head; 0 or 1: one. The order is cut into that
 	// many runs of about equal length.
 	Chains int

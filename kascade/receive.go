@@ -119,7 +119,7 @@ func (n *node) dialHead(ctx context.Context, req wire.Request) (net.Conn, wire.A
 
 func (n *node) dial(ctx context.Context, host string, port uint16, req wire.Request) (net.Conn, wire.Answer, error) {
 	req.Reader = n.start.Self
-	conn, answer, err := dial(ctx, net.JoinHostPort(host, strconv.Itoa(int(port))), n.start.Key[:], req)
+	conn, answer, err := dial(ctx, net.JoinHostPort(host, strconv.Itoa(int(port))), n.start.Key[:], n.start.Options&wire.Encrypted != 0, req)
 	if err != nil {
 		kind := wire.LostHandshake
 		var op *net.OpError

@@ -22,7 +22,7 @@ func (h *head) serve(ctx context.Context, i int) {
 	p.link.send(&wire.Start{
 		Version: wire.Version, Self: uint32(i), Nodes: uint32(len(h.peers)), Size: uint64(h.m.Size), ChunkSize: uint32(h.m.ChunkSize),
 		Window: uint64(h.opts.Window), DeadAfter: uint32(h.opts.DeadAfter.Milliseconds()), Key: h.key,
-		Name: p.Name, HeadHost: host, HeadPort: h.port.number(),
+		Name: p.Name, HeadHost: host, HeadPort: h.port.number(), Options: h.startOptions(),
 	})
 	h.wg.Go(func() { p.link.write(h.digestMessages(), func() wire.Message { return &wire.Ping{} }) })
 	err = p.link.read(func(m wire.Message) error {
@@ -33,6 +33,14 @@ func (h *head) serve(ctx context.Context, i int) {
 		return err
 	})
 	h.events <- chain.Gone{Node: i, Reason: "control link lost: " + err.Error()}
+}
+
+// startOptions are the flags of START.
+func (h *head) startOptions() (o wire.StartOptions) {
+	if h.opts.Encrypt {
+		o |= wire.Encrypted
+	}
+	return o
 }
 
 // hostFor is the address at which a node reaches the head's data port: what the options

@@ -30,7 +30,7 @@ func TestStrangers(t *testing.T) {
 		tried = true
 		address = fmt.Sprintf("127.0.0.1:%d", <-ports)
 		// The wrong key.
-		_, _, err := dial(context.Background(), address, make([]byte, 32), wire.Request{Kind: wire.Follow, Gen: 99, Reader: 2, To: 4 << 20})
+		_, _, err := dial(context.Background(), address, make([]byte, 32), false, wire.Request{Kind: wire.Follow, Gen: 99, Reader: 2, To: 4 << 20})
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("dial with the wrong key: %v, want EOF: closed without an answer", err)
 		}

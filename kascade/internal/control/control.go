@@ -5,19 +5,17 @@ package control
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"time"
+
+	"kadeploy/kascade/internal/session"
 )
 
 // Limits of the proof.
@@ -41,22 +39,11 @@ type Acceptor struct {
 
 // NewAcceptor makes a throw-away certificate. An empty key lets anyone join.
 func NewAcceptor(key []byte) (*Acceptor, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	config, err := session.Server()
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate: %w", err)
+		return nil, err
 	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-24 * time.Hour), NotAfter: now.AddDate(1, 0, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		return nil, fmt.Errorf("make a certificate: %w", err)
-	}
-	return &Acceptor{key: key, config: &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}},
-		// A session that was resumed would export the keying material anew, but no node needs it.
-		SessionTicketsDisabled: true,
-	}}, nil
+	return &Acceptor{key: key, config: config}, nil
 }
 
 // Accept makes a control link of a connection that a node opened, and returns the name
@@ -89,8 +76,7 @@ func Dial(ctx context.Context, address string, key []byte, name string) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	// Who the head is, is proved by the key and not by its certificate.
-	link := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true})
+	link := tls.Client(conn, session.Client())
 	err = prove(ctx, link, func(exporter []byte) error {
 		hello := binary.BigEndian.AppendUint16([]byte(magic), version)
 		hello = binary.BigEndian.AppendUint16(hello, uint16(len(name)))
@@ -119,11 +105,7 @@ func prove(ctx context.Context, link *tls.Conn, proof func(exporter []byte) erro
 			link.NetConn().Close()
 		}
 	}()
-	if err := link.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	state := link.ConnectionState()
-	exporter, err := state.ExportKeyingMaterial("EXPORTER-kascade", nil, 32)
+	exporter, err := session.Start(ctx, link)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,12 @@ type Handshake struct {
 // NewHandshake knows the chain's key.
 func NewHandshake(key []byte) *Handshake { return &Handshake{key: key} }
 
+// Bind makes the handshake one of exactly the TLS session whose keying material is given:
+// what is proved in it is worth nothing in another.
+func (h *Handshake) Bind(exporter []byte) {
+	h.key = h.mac("kascade session", exporter)
+}
+
 // Hello is the listener's first message.
 func (h *Handshake) Hello(nonce [nonceSize]byte) []byte {
 	copy(h.hello[:], "KSC1")

@@ -55,6 +55,7 @@ type StartOptions uint8
 const (
 	NoVerify   StartOptions = 1 // no digests, no CRC
 	Compressed StartOptions = 2 // chunks may be compressed
+	Encrypted  StartOptions = 4 // TLS on data connections
 )
 
 // Digests are the BLAKE3 digests of the chunks from First on.

@@ -109,7 +109,13 @@ func TestHandshakeVectors(t *testing.T) {
 	if h := ReadHeader(header); h != (Header{4, 1 << 20, 0xDEADBEEF}) {
 		t.Errorf("ReadHeader = %+v", h)
 	}
-	for name, b := range map[string][]byte{"HELLO": hello, "REQUEST": request, "ANSWER": answer, "CHUNK header": header} {
+	bound := NewHandshake(key)
+	bound.Bind(bytes.Repeat([]byte{9}, 32))
+	if err := bound.ReadHello(hello); err != nil {
+		t.Fatal(err)
+	}
+	encrypted := bound.Request(req, [16]byte{17, 15: 32})
+	for name, b := range map[string][]byte{"REQUEST in TLS": encrypted, "HELLO": hello, "REQUEST": request, "ANSWER": answer, "CHUNK header": header} {
 		if !bytes.Equal(b, file[name]) {
 			t.Errorf("%s: %x\nwant %x", name, b, file[name])
 		}
@@ -151,6 +157,16 @@ func TestHandshakeRefuses(t *testing.T) {
 	other.Hello([16]byte{9})
 	if _, err := other.ReadRequest(request); !errors.Is(err, ErrNotProved) {
 		t.Errorf("replay: ReadRequest = %v, want ErrNotProved", err)
+	}
+	// Nor does one that was made in another session of TLS.
+	mine, his := NewHandshake([]byte("right")), NewHandshake([]byte("right"))
+	mine.Bind([]byte{1})
+	his.Bind([]byte{2})
+	if err := his.ReadHello(mine.Hello([16]byte{9})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mine.ReadRequest(his.Request(Request{Kind: Follow, To: 9}, [16]byte{2})); !errors.Is(err, ErrNotProved) {
+		t.Errorf("another session: ReadRequest = %v, want ErrNotProved", err)
 	}
 	// A listener that does not know the key cannot answer.
 	liar := NewHandshake([]byte("wrong"))
