@@ -106,5 +106,7 @@ Exit codes of the head: 0 every node has a verified copy; 2 some nodes failed;
 	f.StringVarP(&o.ko, "ko", "K", "", "`FILE` for those that failed, as a YAML map from name to reason")
 	f.StringVarP(&o.verbose, "verbose", "v", "warn", "log level: fatal, error, warn, info, debug or 0 to 4")
 	f.BoolVar(&o.json, "json", false, "print progress and result of the head as JSON objects, one a line, on the standard output")
+	cmd.AddCommand(o.benchCommand())
+	cmd.CompletionOptions.DisableDefaultCmd = true
 	return cmd
 }

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kadeploy/kascade/internal/bench"
+)
+
+// benchOptions are what the command line of "kascade bench" said.
+type benchOptions struct {
+	nodes, size, rate   string
+	noVerify, encrypt   bool
+	compress, window    string
+	chains              int
+	chunk               string
+	slowNode, slowSink  []string
+	slow                string
+	kill, cut           []string
+	dead, runs          int
+	data, against, plot string
+	json, loopback      bool
+	verbose             bool
+}
+
+func (o *options) benchCommand() *cobra.Command {
+	b := &benchOptions{}
+	cmd := &cobra.Command{
+		Use:   "bench [options]",
+		Short: "Measure chains on this machine, beside iperf3",
+		Long: `Measure chains on this machine: a head and relays as processes of their own, each in a
+network namespace on one bridge (needs root), or on the loopback interface, from the page cache
+to nowhere. iperf3 over one hop of the same network is measured between the runs.
+
+Every figure is a median. Nothing is judged: the exit code says only whether it could be measured.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVarP(&b.nodes, "nodes", "N", "8", "numbers of relays `N1,N2,...`, each a case")
+	f.StringVar(&b.size, "size", "1GiB", "`SIZE` of what is broadcast")
+	f.StringVar(&b.rate, "rate", "", "shape every cable, both ways, to `RATE` such as 1Gbit (tc tbf)")
+	f.StringVar(&b.data, "data", "random", "what is broadcast: random, zero, or a `FILE`")
+	f.BoolVar(&b.noVerify, "no-verify", false, "no digests, no CRC")
+	f.BoolVar(&b.encrypt, "encrypt", false, "TLS 1.3 between nodes")
+	f.StringVar(&b.compress, "compress", "", "lz4 on the wire: auto, on or off")
+	f.StringVar(&b.window, "window", "", "`SIZE` that a relay may hold")
+	f.StringVar(&b.chunk, "chunk", "", "`SIZE` of the chunks that are verified")
+	f.IntVar(&b.chains, "chains", 1, "number of chains that start at the head")
+	f.StringSliceVar(&b.kill, "kill", nil, "kill a node's process once it has so much: `NODE@SHARE%`, as in 4@50%")
+	f.StringSliceVar(&b.cut, "cut", nil, "the same, but pull its cable")
+	f.IntVar(&b.dead, "dead", 0, "`K` nodes, spread over the chain, never say a word")
+	f.StringSliceVar(&b.slowNode, "slow-node", nil, "`NODE=RATE` of a node's cable, as in 3=100Mbit")
+	f.StringSliceVar(&b.slowSink, "slow-sink", nil, "`NODE=RATE` of a node's sink, as in 3=20MiB/s")
+	f.StringVar(&b.slow, "slow", "", "what is done about slow nodes: wait, side or drop")
+	f.BoolVar(&b.loopback, "loopback", false, "processes on the loopback interface: no root, no cables")
+	f.IntVar(&b.runs, "runs", 5, "`R` runs of each case, not counting one to warm up")
+	f.StringVar(&b.against, "against", "iperf3", "measure this beside, if it is installed: iperf3 or none")
+	f.BoolVar(&b.json, "json", false, "print one JSON object a line for each case")
+	f.BoolVarP(&b.verbose, "verbose", "v", false, "show what head and relays log")
+	cmd.AddCommand(
+		&cobra.Command{Use: "relay", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.Relay(cmd.Context(), o.in, o.out, o.errs)
+		}},
+		&cobra.Command{Use: "head", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.Head(cmd.Context(), o.in, o.out, o.errs)
+		}},
+	)
+	return cmd
+}
+
+// run measures every case, and prints the figures.
+func (b *benchOptions) run(ctx context.Context, o *options) error {
+	cases, err := b.cases()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	m := &bench.Bench{Command: []string{self, "bench"}, Loopback: b.loopback, Runs: b.runs, Verbose: b.verbose}
+	m.Warn = func(format string, args ...any) { fmt.Fprintf(o.errs, "kascade bench: "+format+"\n", args...) }
+	m.Log = m.Warn
+	switch b.against {
+	case "none":
+	case "iperf3":
+		if m.Iperf = bench.HasIperf(); !m.Iperf {
+			m.Warn("iperf3 is not installed: figures stand alone")
+		}
+	default:
+		return fmt.Errorf("--against %s: use iperf3 or none", b.against)
+	}
+	if b.runs < 1 {
+		return fmt.Errorf("--runs %d: use at least 1", b.runs)
+	}
+	var all []*bench.Figures
+	for _, c := range cases {
+		f, err := m.Measure(ctx, c)
+		if err != nil {
+			return err
+		}
+		all = append(all, f)
+		if b.json {
+			if err := json.NewEncoder(o.out).Encode(f); err != nil {
+				return err
+			}
+		}
+	}
+	if b.json {
+		return nil
+	}
+	return bench.Table(o.out, all)
+}
+
+// cases are what the options ask for: one case for each number of nodes.
+func (b *benchOptions) cases() ([]*bench.Case, error) {
+	c := bench.Case{
+		NoVerify: b.noVerify, Encrypt: b.encrypt, Compress: b.compress, Chains: b.chains, Slow: b.slow, Dead: b.dead, Data: b.data,
+		SlowLinks: map[int]int64{}, SlowSinks: map[int]int64{},
+	}
+	nodes, err := bench.ParseNodes(b.nodes)
+	if err != nil {
+		return nil, fmt.Errorf("-N: %w", err)
+	}
+	if c.Size, err = bench.ParseSize(b.size); err != nil {
+		return nil, fmt.Errorf("--size: %w", err)
+	}
+	if b.rate != "" {
+		if c.Rate, err = bench.ParseRate(b.rate); err != nil {
+			return nil, fmt.Errorf("--rate: %w", err)
+		}
+	}
+	if b.window != "" {
+		if c.Window, err = bench.ParseSize(b.window); err != nil {
+			return nil, fmt.Errorf("--window: %w", err)
+		}
+	}
+	if b.chunk != "" {
+		n, err := bench.ParseSize(b.chunk)
+		if err != nil {
+			return nil, fmt.Errorf("--chunk: %w", err)
+		}
+		c.Chunk = int(n)
+	}
+	if err := b.trouble(&c); err != nil {
+		return nil, err
+	}
+	c.Name = b.name()
+	var cases []*bench.Case
+	for _, n := range nodes {
+		one := c
+		one.Nodes = n
+		cases = append(cases, &one)
+	}
+	return cases, nil
+}
+
+// trouble reads what happens to single nodes.
+func (b *benchOptions) trouble(c *bench.Case) error {
+	for flag, words := range map[string][]string{"--kill": b.kill, "--cut": b.cut} {
+		for _, w := range words {
+			h, err := bench.ParseHarm(w)
+			if err != nil {
+				return fmt.Errorf("%s: %w", flag, err)
+			}
+			if flag == "--kill" {
+				c.Kill = append(c.Kill, h)
+			} else {
+				c.Cut = append(c.Cut, h)
+			}
+		}
+	}
+	for flag, words := range map[string][]string{"--slow-node": b.slowNode, "--slow-sink": b.slowSink} {
+		for _, w := range words {
+			node, rate, err := bench.ParseSlow(w)
+			if err != nil {
+				return fmt.Errorf("%s: %w", flag, err)
+			}
+			if flag == "--slow-node" {
+				c.SlowLinks[node] = rate
+			} else {
+				c.SlowSinks[node] = rate
+			}
+		}
+	}
+	return nil
+}
+
+// name says in a few words what is special about the case.
+func (b *benchOptions) name() string {
+	words := []string{b.size}
+	if b.rate != "" {
+		words = append(words, b.rate)
+	}
+	if b.noVerify {
+		words = append(words, "not verified")
+	}
+	if b.encrypt {
+		words = append(words, "encrypted")
+	}
+	for verb, list := range map[string][]string{"kill": b.kill, "cut": b.cut, "slow": b.slowNode, "slow sink": b.slowSink} {
+		if len(list) > 0 {
+			words = append(words, verb+" "+strings.Join(list, " "))
+		}
+	}
+	if b.dead > 0 {
+		words = append(words, fmt.Sprintf("%d dead", b.dead))
+	}
+	return strings.Join(words, ", ")
+}

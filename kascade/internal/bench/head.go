@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kadeploy/kascade"
+	"kadeploy/kascade/internal/control"
+)
+
+// Head is the head's process: it does what the tool's head does.
+func Head(ctx context.Context, in io.Reader, out, errs io.Writer) error {
+	p, o, err := begin(ctx, in, out)
+	if err != nil {
+		return err
+	}
+	if o.Head == nil {
+		return errors.New("the first line does not say what this head does")
+	}
+	end := &headEnd{}
+	if err := runHead(p, o.Head, end, errs); err != nil {
+		end.Error = err.Error()
+	}
+	end.Memory = peakMemory(os.Getpid())
+	p.say(&event{Head: end})
+	return nil
+}
+
+// sourceFile is the file descriptor of the source.
+const sourceFile = 3
+
+func runHead(p *child, o *headOrder, end *headEnd, errs io.Writer) error {
+	ln, err := (&net.ListenConfig{}).Listen(p.ctx, "tcp", net.JoinHostPort(o.Listen, "0"))
+	if err != nil {
+		return err
+	}
+	p.say(&event{Listening: ln.Addr().String()})
+	src := data{os.NewFile(sourceFile, "source"), o.Case.Size}
+	var ready watch
+	gathered := make(chan error, 1)
+	var peers []kascade.Peer
+	go func() {
+		var err error
+		peers, err = gather(p.ctx, ln, len(o.Names), &ready)
+		gathered <- err
+	}()
+	m, err := manifest(src, &o.Case)
+	if gerr := <-gathered; err == nil {
+		err = gerr
+	}
+	if err != nil {
+		for _, peer := range peers {
+			peer.Control.Close()
+		}
+		return err
+	}
+	end.Begin = time.Now().UnixNano()
+	opts := headOptions(&o.Case)
+	opts.Listen, opts.Order, opts.Logger = net.JoinHostPort(o.Listen, "0"), o.Names, logger(o.Log, errs)
+	res, err := kascade.Broadcast(p.ctx, src, m, peers, opts)
+	end.End = time.Now().UnixNano()
+	end.Ready = ready.last.Load()
+	if res != nil {
+		end.take(res)
+	}
+	return err
+}
+
+// manifest is what the engine is given for the source.
+func manifest(src data, c *Case) (*kascade.Manifest, error) {
+	return kascade.NewManifest(io.NewSectionReader(src, 0, src.size), c.Chunk)
+}
+
+// Size makes data a kascade.Source.
+func (d data) Size() int64 { return d.size }
+
+// headOptions are the engine's options for a case.
+func headOptions(c *Case) kascade.HeadOptions {
+	return kascade.HeadOptions{Window: c.Window}
+}
+
+func (end *headEnd) take(res *kascade.Result) {
+	end.Nodes, end.Slow, end.Sent = map[string]string{}, map[string]string{}, res.Sent
+	for name, err := range res.Nodes {
+		end.Nodes[name] = ""
+		if err != nil {
+			end.Nodes[name] = err.Error()
+		}
+	}
+}
+
+// gatherWithin is how long nodes may take to come.
+const gatherWithin = 20 * time.Second
+
+// gather takes the control links of n nodes.
+func gather(ctx context.Context, ln net.Listener, n int, ready *watch) ([]kascade.Peer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, gatherWithin, fmt.Errorf("not all nodes came within %v", gatherWithin))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	acceptor, err := control.NewAcceptor(nil)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var peers []kascade.Peer
+	var errs []error
+	for range n {
+		conn, err := ln.Accept()
+		if err != nil {
+			errs = append(errs, err, context.Cause(ctx))
+			break
+		}
+		wg.Go(func() {
+			link, name, err := acceptor.Accept(ctx, conn)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+			peers = append(peers, kascade.Peer{Name: name, Host: host, Control: &watched{Conn: link, watch: ready}})
+		})
+	}
+	wg.Wait()
+	return peers, errors.Join(errs...)
+}
+
+// watch notes when the last of the nodes sent its first message, which is READY.
+type watch struct{ last atomic.Int64 }
+
+// watched is a control link under watch.
+type watched struct {
+	net.Conn
+	watch *watch
+	heard bool // belongs to the engine's goroutine that reads
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if n > 0 && !w.heard {
+		w.heard = true
+		w.watch.last.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
