@@ -131,9 +131,13 @@ func addresses(site *cluster.Site) map[string]netip.Addr {
 
 func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	server := &d.cfg.Server
+	profiles, err := d.profiles()
+	if err != nil {
+		return err
+	}
 	all := steps.All(steps.Config{
 		Agents:        d.fleet,
-		Profiles:      d.store,
+		Profiles:      profiles,
 		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
 		Broadcaster:   broadcast.Service{Logger: d.log, Options: kascade.HeadOptions{DeadAfter: deadAfter}},

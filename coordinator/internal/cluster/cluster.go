@@ -41,6 +41,7 @@ type Cluster struct {
 	Trusted      *Trusted  // nil: no system on a node is trusted to kexec into the mini-OS
 	UseIP        bool      // contact nodes by address instead of by name
 	Kexec        bool      // false: never kexec (site choice)
+	PXEHeaders   PXEHeaders
 }
 
 // Partitioning says which disk is deployed on and which partition does what.
@@ -74,6 +75,9 @@ type MiniOS struct {
 	Filesystems []string // supported_fs
 	Drivers     []string // kernel modules to load once it is up
 }
+
+// PXEHeaders are lines on top of the boot profiles that are written for a boot server of the site's.
+type PXEHeaders struct{ DHCP, Network, Local string }
 
 // Archive is a site's preinstall or postinstall, from a file on the server.
 type Archive struct {

@@ -44,7 +44,13 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 
 	f.without(n.Get("localops").Get("broadcastenv"), "images are sent by the built-in kascade", "cmd", "decompress")
 	f.without(n.Get("kexec"), "the mini-OS is loaded by its own means", "repository", "server_precmd", "script", "disable_swap")
-	f.without(n.Get("pxe"), "boot scripts are made by the boot service", "headers", "script")
+	headers := n.Get("pxe").Get("headers")
+	c.PXEHeaders = cluster.PXEHeaders{
+		DHCP:    headers.Get("dhcp").String(""),
+		Network: headers.Get("networkboot").String(""),
+		Local:   headers.Get("localboot").String(""),
+	}
+	f.without(n.Get("pxe"), "boot profiles are made by the coordinator", "script")
 	f.without(n.Get("partitioning"), "partitions are formatted by the node's agent", "formating_script")
 	f.without(kernels, "the mini-OS has no root on NFS", "nfsroot")
 	f.close()

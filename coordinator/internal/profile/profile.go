@@ -25,7 +25,17 @@ type Profile struct {
 	Singularity string
 	User        string
 
-	// Of Local: where the deployed system is. iPXE boots the disk as the firmware
-	// would, so they serve only those who write classical profile files.
-	Disk, Partition int
+	// Of Local: where the deployed system is, and what it starts. The boot service
+	// boots the disk as the firmware would, so they serve only those who write classical profile files.
+	Partition int // 0: the disk's own boot record
+	System    System
+}
+
+// System is a deployed system, for boot loaders that load its kernel by themselves.
+type System struct {
+	OS                           string // linux, xen, other; "": not known
+	Device                       string // the disk: /dev/sda
+	Root                         string // device of the root file system: /dev/sda3
+	Kernel, Initrd, Params       string // paths in the root file system
+	Hypervisor, HypervisorParams string
 }

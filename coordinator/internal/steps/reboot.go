@@ -30,11 +30,25 @@ func bootProfile(t *workflow.Task) (profile.Profile, error) {
 		m := t.Cluster.MiniOS
 		return profile.Profile{Kind: profile.MiniOS, Kernel: m.Kernel, Initrd: m.Initrd, Params: m.Params}, nil
 	case workflow.ToLocal:
-		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition)}, nil
+		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition), System: deployedSystem(t)}, nil
 	case workflow.ToCustom:
 		return profile.Profile{Kind: profile.Custom, Script: t.Request.PXEProfile, User: t.Request.User}, nil
 	}
 	return profile.Profile{}, fmt.Errorf("boot profile %q is not one that this coordinator serves: deploy or local", t.Argument)
+}
+
+// deployedSystem is what stands on the disk after a deployment; of a node that is
+// only rebooted, just which disk it is.
+func deployedSystem(t *workflow.Task) profile.System {
+	s := profile.System{Device: blockDevice(t), Root: devicePath(t, deployTarget(t))}
+	if strings.HasPrefix(s.Device, "/dev/disk/") {
+		s.Device = diskID(t) // a link has no number among the firmware's disks
+	}
+	if e := t.Request.Env; e != nil {
+		s.OS, s.Kernel, s.Initrd, s.Params = e.OS, e.Boot.Kernel, e.Boot.Initrd, kernelParams(t)
+		s.Hypervisor, s.HypervisorParams = e.Boot.Hypervisor, e.Boot.HypervisorParams
+	}
+	return s
 }
 
 // reboot cuts and restores the power of machines, or has them reset, by the

@@ -40,7 +40,7 @@ func TestBootProfile(t *testing.T) {
 	check(profile.Profile{Kind: profile.Local})
 	for _, p := range []profile.Profile{
 		{Kind: profile.MiniOS, Kernel: "vmlinuz", Initrd: "initrd.img", Params: "console=ttyS0"},
-		{Kind: profile.Local, Disk: 1, Partition: 3},
+		{Kind: profile.Local, Partition: 3, System: profile.System{Device: "/dev/sdb"}},
 	} {
 		if err := s.SetBootProfile(t.Context(), "n1", "D-1", p); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,8 @@ package profilefile
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -180,15 +182,23 @@ func join(words ...string) string {
 	return strings.TrimSpace(strings.Join(words, " "))
 }
 
-// biosDisk is the number that the firmware gives to a disk named by a letter.
+// biosDisk is the number that the firmware gives to a disk: the place of its
+// letter, its number among NVMe or eMMC disks, or that of its disk id.
 func biosDisk(device string) (int, error) {
 	name := strings.TrimPrefix(device, "/dev/")
-	kind := strings.TrimRight(name, "abcdefghijklmnopqrstuvwxyz")
-	if len(name) == 3 && kind == "" && strings.HasSuffix(name[:2], "d") { // sda, vda, hda
-		return int(name[2] - 'a'), nil
+	if m := lettered.FindStringSubmatch(name); m != nil {
+		return int(m[1][0] - 'a'), nil
 	}
-	return 0, fmt.Errorf("the disk %q has no number that a classical boot profile could name: these profiles know /dev/sda, /dev/vda and the like; let the coordinator serve DHCP, or use a site script", device)
+	if m := counted.FindStringSubmatch(name); m != nil {
+		return strconv.Atoi(m[1])
+	}
+	return 0, fmt.Errorf("the disk %q has no number that a classical boot profile could name: these profiles know /dev/sda, /dev/nvme0n1, disk0 and the like; let the coordinator serve DHCP instead", device)
 }
+
+var (
+	lettered = regexp.MustCompile(`^(?:sd|hd|vd|xvd)([a-z])$`)
+	counted  = regexp.MustCompile(`^(?:nvme|mmcblk|disk)([0-9]{1,2})(?:n1)?$`)
+)
 
 // paths tells how a method names a file of the repository.
 func (m Method) paths(e Export) (func(file string) string, error) {

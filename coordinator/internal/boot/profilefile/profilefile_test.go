@@ -75,8 +75,8 @@ func TestRefused(t *testing.T) {
 		"GRUB by FTP":      func() (string, error) { return GrubPXE.Chain(Export{Kind: "ftp"}, "", "b") },
 		"iPXE by NFS":      func() (string, error) { return IPXE.FilesPrefix(Export{Kind: "nfs"}, "d", "u") },
 		"unknown method":   func() (string, error) { return Method("LILO").Network(tftp, Network{}) },
-		"NVMe disk":        func() (string, error) { return IPXE.Local(tftp, Local{Device: "/dev/nvme0n1"}) },
-		"disk id":          func() (string, error) { return IPXE.Local(tftp, Local{Device: "disk0"}) },
+		"disk by its path": func() (string, error) { return IPXE.Local(tftp, Local{Device: "/dev/disk/by-path/x"}) },
+		"second namespace": func() (string, error) { return IPXE.Local(tftp, Local{Device: "/dev/nvme0n2"}) },
 		"unknown naming":   func() (string, error) { return Naming("mac").FileName("n", netip.MustParseAddr("10.0.0.1")) },
 		"hex of IPv6":      func() (string, error) { return IPHex.FileName("n", netip.MustParseAddr("fe80::1")) },
 		"no address":       func() (string, error) { return IP.FileName("n", netip.Addr{}) },
@@ -84,6 +84,14 @@ func TestRefused(t *testing.T) {
 	} {
 		if got, err := try(); err == nil {
 			t.Errorf("%s: no error but %q", name, got)
+		}
+	}
+}
+
+func TestBIOSDisk(t *testing.T) {
+	for device, want := range map[string]int{"/dev/sda": 0, "/dev/vdc": 2, "/dev/nvme1n1": 1, "/dev/mmcblk0": 0, "disk1": 1, "sdb": 1} {
+		if got, err := biosDisk(device); err != nil || got != want {
+			t.Errorf("biosDisk(%s) = %d, %v; want %d", device, got, err, want)
 		}
 	}
 }
