@@ -35,16 +35,11 @@ import (
 	"kadeploy/coordinator/internal/store"
 	"kadeploy/coordinator/internal/vlan"
 	"kadeploy/coordinator/internal/workflow"
-	"kadeploy/kascade"
 	"kadeploy/proto/agent/session"
 )
 
 // endTime is what running workflows get to stop in order.
 const endTime = 20 * time.Second
-
-// deadAfter is the silence after which a node is cut out of a broadcast. It is more
-// than kascade's own choice: a node whose processor is busy extracting is not dead.
-const deadAfter = 8 * time.Second
 
 // daemon is the coordinator's parts, put together.
 type daemon struct {
@@ -140,7 +135,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		Profiles:      profiles,
 		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
-		Broadcaster:   broadcast.Service{Logger: d.log, Options: kascade.HeadOptions{DeadAfter: deadAfter}},
+		Broadcaster:   broadcast.Service{Logger: d.log, Options: headOptions(&server.Kascade)},
 		VLANs:         d.vlans,
 		ExtractionDir: server.Environments.ExtractionDir,
 		ArchiveDir:    server.Environments.RambinDir,

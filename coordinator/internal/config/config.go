@@ -88,6 +88,7 @@ func Load(dir string) (*Config, error) {
 		f.close()
 	}
 	l.commands(c.Site)
+	l.strangers(&c.Server.Kascade, c.Site)
 	c.Warnings = l.warnings
 	if len(l.problems) > 0 {
 		return c, &Error{abs, l.problems}

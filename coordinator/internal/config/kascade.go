@@ -1,14 +1,19 @@
 package config
 
 import (
+	"fmt"
+	"os"
 	"time"
 
+	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/tree"
+	"kadeploy/kascade"
 )
 
 // Kascade is how images are sent from node to node.
 type Kascade struct {
 	Topology     string        // file with the chain's order; "": the natural order of names
+	Order        []string      // the nodes in it
 	Slow         string        // what is done about a node that holds the chain back: side, wait, drop
 	SlowShare    float64       // of the rate that the others could sustain; below it a node is slow
 	SlowPatience time.Duration // a node is slow for that long before anything is done
@@ -21,8 +26,10 @@ type Kascade struct {
 
 func (l *loader) kascade(n *tree.Node) Kascade {
 	slow := n.Get("slow")
+	file, order := l.topology(n.Get("topology"))
 	return Kascade{
-		Topology:     l.existing(n.Get("topology")),
+		Topology:     file,
+		Order:        order,
 		Slow:         slow.Get("policy").Choice("side", "side", "wait", "drop"),
 		SlowShare:    share(slow.Get("share"), 0.5),
 		SlowPatience: time.Duration(between(slow.Get("patience"), 3, 1, 3600)) * time.Second,
@@ -32,6 +39,36 @@ func (l *loader) kascade(n *tree.Node) Kascade {
 		Window:       int64(between(n.Get("window"), 32, 4, 4096)) * mebibyte,
 		// More than the engine's own choice: a node whose processor is busy extracting is not dead.
 		DeadAfter: time.Duration(between(n.Get("dead_after"), 8, 1, 3600)) * time.Second,
+	}
+}
+
+func (l *loader) topology(n *tree.Node) (file string, order []string) {
+	if file = l.existing(n); file == "" {
+		return "", nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return file, nil // existing has noted it
+	}
+	defer f.Close()
+	if order, err = kascade.ParseTopology(f, file); err != nil {
+		n.Fail("%v", err)
+	}
+	return file, order
+}
+
+// strangers warns of names in the topology that no cluster has: they are mostly misspelt.
+func (l *loader) strangers(k *Kascade, site *cluster.Site) {
+	known := make(map[string]bool)
+	for _, c := range site.Clusters {
+		for _, n := range c.Nodes {
+			known[n.Name] = true
+		}
+	}
+	for _, name := range k.Order {
+		if !known[name] {
+			l.warnings = append(l.warnings, Problem{File: k.Topology, Reason: fmt.Sprintf("The node '%s' is in no cluster: give the full name that it has in %s", name, clustersFiles[0])})
+		}
 	}
 }
 
