@@ -7,7 +7,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"os/user"
 	"strings"
 	"syscall"
-
-	"golang.org/x/term"
 
 	"kadeploy/coordinator/internal/cli"
 )
@@ -36,7 +33,7 @@ func main() {
 		Name: os.Args[0], Version: version,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Debug: debug, Trace: trace,
 		Getenv: os.Getenv, Home: home, User: acting, Login: login,
-		Password: askPassword, Terminal: columns,
+		Password: askPassword, Terminal: columns, Enter: enter,
 	}
 	os.Exit(app.Run(ctx, os.Args[1:]))
 }
@@ -58,26 +55,4 @@ func users() (login, acting string) {
 		login = u.Username
 	}
 	return login, cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), login)
-}
-
-// columns is the width of the terminal, 0 if the output is not one.
-func columns() int {
-	if !term.IsTerminal(int(os.Stdout.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(os.Stderr.Fd()))
-	if err != nil || width == 0 {
-		return 80
-	}
-	return width
-}
-
-func askPassword() (string, error) {
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return "", errors.New("the standard input is not a terminal; give the password with --password=PASSWORD")
-	}
-	fmt.Fprint(os.Stderr, "Password: ")
-	password, err := term.ReadPassword(int(os.Stdin.Fd()))
-	fmt.Fprintln(os.Stderr)
-	return string(password), err
 }

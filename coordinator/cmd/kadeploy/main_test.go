@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +47,12 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(home, ".ssh/authorized_keys"), []byte("ssh-ed25519 AAAA me\n"), 0o600); err != nil {
 				return err
 			}
-			tcp, err := start(env, daemon, state)
+			tcp, err := start(env, daemon, state, clusters)
+			if err == nil && filepath.Base(env.WorkDir) == "script-multi" {
+				var second int
+				second, err = start(env, daemon, filepath.Join(state, "2"), strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters))
+				env.Setenv("PORT2", fmt.Sprint(second))
+			}
 			env.Setenv("KADEPLOY_SOCKET", filepath.Join(state, "s"))
 			env.Setenv("KADEPLOY3_CONFIG_DIR", filepath.Join(env.WorkDir, "client"))
 			env.Setenv("HOME", home)
@@ -90,12 +96,15 @@ automata:
 `
 
 // start runs a coordinator until the script ends, and gives its TCP port.
-func start(env *testscript.Env, daemon, state string) (port int, err error) {
+func start(env *testscript.Env, daemon, state, clusters string) (port int, err error) {
 	agents, err := freePort()
 	if err != nil {
 		return 0, err
 	}
 	if port, err = freePort(); err != nil {
+		return 0, err
+	}
+	if err := os.MkdirAll(filepath.Join(state, "cache"), 0o755); err != nil {
 		return 0, err
 	}
 	for name, text := range map[string]string{
@@ -104,9 +113,6 @@ func start(env *testscript.Env, daemon, state string) (port int, err error) {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text), 0o644); err != nil {
 			return 0, err
 		}
-	}
-	if err := os.Mkdir(filepath.Join(state, "cache"), 0o755); err != nil {
-		return 0, err
 	}
 	var log bytes.Buffer
 	cmd := exec.Command(daemon, "--config", state)

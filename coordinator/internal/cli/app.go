@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kadeploy/coordinator/internal/client"
 	"kadeploy/coordinator/internal/env"
 )
 
@@ -30,6 +29,9 @@ type App struct {
 	Login    string                 // user that the kernel runs us as
 	Password func() (string, error) // asks on the terminal
 	Terminal func() (columns int)   // 0: the output is not a terminal; else its width now
+	// Enter tells, until ctx ends, of each line that is typed on the terminal. It is
+	// nil, or gives nil, if the input is none.
+	Enter func(ctx context.Context) <-chan struct{}
 }
 
 // mistake is what the user did wrong, in whole sentences: they are shown as they are.
@@ -66,23 +68,21 @@ func (a *App) Run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	var exit *exitError
-	if errors.As(err, &exit) {
-		if exit.err != nil {
-			fmt.Fprintln(a.Stderr, exit.err)
-		}
-		return exit.status
+	status, err := exitOf(ctx, err)
+	if err != nil {
+		fmt.Fprintln(a.Stderr, err)
 	}
-	if ctx.Err() != nil {
-		fmt.Fprintln(a.Stderr, "SIGINT trapped")
-		return 1
-	}
-	fmt.Fprintln(a.Stderr, err)
+	return status
+}
+
+// descriptionCode is the status for a description that is wrong: as the server
+// would have answered.
+func descriptionCode(err error) (int, bool) {
 	var invalid *env.Error
 	if errors.As(err, &invalid) && invalid.Field != "" {
-		return int(invalid.ApplicationCode()) // as the server would have answered
+		return int(invalid.ApplicationCode()), true
 	}
-	return client.ExitStatus(err)
+	return 0, false
 }
 
 // rewrite makes arguments in the original's manner plain ones (see plain).
@@ -127,10 +127,12 @@ func (a *App) root() *cobra.Command {
 	root.SetErr(a.Stderr)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w\n'%s --help' lists the options", err, cmd.CommandPath())
-	})
 	return root
+}
+
+// hint adds where to read which options there are.
+func hint(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w\n'%s --help' lists the options", err, cmd.CommandPath())
 }
 
 // kadeploy is the program under its own name.

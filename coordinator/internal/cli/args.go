@@ -101,6 +101,9 @@ func withArgument(f *pflag.Flag, next []string) (words []string, used int) {
 	case isSwitch(f), len(next) == 0, optional && strings.HasPrefix(next[0], "-"):
 		return []string{name}, 0
 	}
+	if f.Name == "breakpoint" && len(next) > 1 && strings.HasPrefix(next[1], ":") {
+		return []string{name + "=" + next[0] + next[1]}, 2 // as users' guides print it, with a stray space
+	}
 	return []string{name + "=" + next[0]}, 1
 }
 

@@ -3,23 +3,25 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
 )
 
-// generic are the options of every command (contract 1.1).
+// generic are the options of every command.
 type generic struct {
 	app      *App
 	server   string
+	several  bool // ask all servers
 	trace    bool
 	dryRun   bool
 	password string
 	version  bool
 	info     bool
+	json     bool
 
 	actor string // who the server takes us for, known after connect
 }
@@ -27,13 +29,18 @@ type generic struct {
 func (g *generic) define(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
+	if fs.Lookup("json") == nil {
+		fs.BoolVar(&g.json, "json", false, "print one JSON object per line")
+	}
 	fs.StringVarP(&g.server, "server", "S", "", "talk to the server that client.conf lists under this `NAME`")
+	fs.BoolVarP(&g.several, "multi-server", "M", false, "talk to all servers of client.conf, each about its own nodes")
 	fs.BoolVarP(&g.trace, "debug-http", "H", false, "show the HTTP traffic (on file descriptor 4 if it is open)")
 	fs.BoolVar(&g.dryRun, "dry-run", false, "let the server check everything, and do nothing")
-	optional(cmd, &g.password, "password", "", "PASSWORD", "-", "authenticate with this password (-: ask for it)")
+	optional(cmd, &g.password, "password", "", "PASSWORD", "-", "authenticate with this password; without one it is asked for")
 	fs.BoolVarP(&g.version, "version", "v", false, "print the version of the server and stop")
 	fs.BoolVarP(&g.info, "server-info", "I", false, "print how the server is configured and stop")
 	fs.BoolP("help", "h", false, "print this help and stop")
+	cmd.SetFlagErrorFunc(hint)
 }
 
 // optional defines an option whose argument may be left out; it is otherwise then.
@@ -63,59 +70,97 @@ func (g *generic) asked(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if own := g.app.Getenv("KADEPLOY3_VERSION"); g.version && own != "" {
-		fmt.Fprintf(g.app.Stdout, "Kadeploy version: %s\n", own)
-		return true, nil
-	}
-	c, version, err := g.reach(ctx)
-	if err != nil {
+		_, err := fmt.Fprintln(g.app.Stdout, own)
 		return true, err
 	}
-	defer c.Close()
-	if g.version {
-		fmt.Fprintf(g.app.Stdout, "Kadeploy version: %s\n", version)
-		return true, nil
+	return true, g.each(ctx, func(ctx context.Context, s *session) error {
+		if g.info {
+			return printServerInfo(ctx, s, g.json)
+		}
+		return g.printVersion(s)
+	})
+}
+
+func (g *generic) printVersion(s *session) (err error) {
+	switch {
+	case g.json:
+		err = json.NewEncoder(s.app.Stdout).Encode(struct {
+			Server  string `json:"server"`
+			Version string `json:"version"`
+		}{s.Server().Name, s.version})
+	case g.several:
+		_, err = fmt.Fprintf(s.app.Stdout, "(%s) Kadeploy version: %s\n", s.Server().Hostname, s.version)
+	default:
+		_, err = fmt.Fprintf(s.app.Stdout, "Kadeploy version: %s\n", s.version)
 	}
-	return true, printServerInfo(ctx, g.app.Stdout, c)
+	return err
 }
 
 // connect reaches the chosen server.
 func (g *generic) connect(ctx context.Context) (*client.Client, error) {
-	c, _, err := g.reach(ctx)
-	return c, err
+	s, err := g.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Client, nil
 }
 
-func (g *generic) reach(ctx context.Context) (*client.Client, string, error) {
+// configuration reads client.conf, and tells of what is odd in it.
+func (g *generic) configuration() (*client.Config, client.Places, error) {
 	places := client.PlacesFromEnv(g.app.Getenv)
 	cfg, err := client.LoadConfig(places.ConfigDir)
 	if err != nil {
-		return nil, "", err
+		return nil, places, err
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(g.app.Stderr, w)
 	}
+	return cfg, places, nil
+}
+
+// session reaches the one server that is chosen.
+func (g *generic) session(ctx context.Context) (*session, error) {
+	cfg, places, err := g.configuration()
+	if err != nil {
+		return nil, err
+	}
 	server, err := cfg.Choose(g.server, places.Socket)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	g.actor = g.app.User
-	if server.Socket != "" {
-		g.actor = g.app.Login // the kernel tells the server, $USER does not
+	if err := g.askPassword(); err != nil {
+		return nil, err
 	}
-	opts := client.Options{User: g.actor, Password: g.password}
-	if g.trace {
-		var stdout io.Writer = g.app.Stdout
-		opts.Trace = cmp.Or(g.app.Trace, stdout)
-	}
-	if opts.Password == "-" {
-		if opts.Password, err = g.app.Password(); err != nil {
-			return nil, "", fmt.Errorf("ask for the password: %w", err)
+	return g.open(ctx, server, cfg.Default, g.app)
+}
+
+// askPassword asks for the password, if one is wanted, and only once.
+func (g *generic) askPassword() (err error) {
+	if g.password == "-" {
+		if g.password, err = g.app.Password(); err != nil {
+			return fmt.Errorf("ask for the password: %w", err)
 		}
 	}
-	c := client.New(server, opts)
-	version, err := c.Connect(ctx)
-	if err != nil {
-		c.Close()
-		return nil, "", err
+	return nil
+}
+
+// open reaches a server; what is told about it goes by way of app.
+func (g *generic) open(ctx context.Context, server client.Server, usual string, app *App) (*session, error) {
+	s := &session{app: app, actor: g.app.User, usual: usual == "" || server.Name == usual}
+	if server.Socket != "" {
+		s.actor = g.app.Login // the kernel tells the server, $USER does not
 	}
-	return c, version, nil
+	g.actor = s.actor
+	opts := client.Options{User: s.actor, Password: g.password}
+	if g.trace {
+		stdout := app.Stdout
+		opts.Trace = cmp.Or(app.Trace, stdout)
+	}
+	s.Client = client.New(server, opts)
+	var err error
+	if s.version, err = s.Connect(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }

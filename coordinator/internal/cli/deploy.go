@@ -2,18 +2,14 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
-	"kadeploy/coordinator/internal/env"
 )
 
 // deploy is kadeploy3 (contract 1.3).
@@ -21,6 +17,7 @@ type deploy struct {
 	operation
 	place
 	environment
+	profile
 	key string
 
 	bootPartition  string
@@ -31,7 +28,6 @@ type deploy struct {
 	classicalLimit string
 	kexecLimit     string
 	forceSteps     string
-	variables      []string
 	vlan           string
 }
 
@@ -74,7 +70,6 @@ or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 ` + exitCodes,
 		Example: fmt.Sprintf(`  %[1]s debian12-min -m node-[1-3].lab
   %[1]s -a my.dsc -f $OAR_NODEFILE -k ~/.ssh/id.pub -o ok -n ko`, name),
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asked, err := d.asked(cmd.Context()); asked {
 				return err
@@ -97,7 +92,7 @@ or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 	fs.StringVar(&d.classicalLimit, "reboot-classical-timeout", "", "seconds for a reboot: an `EXPRESSION` in n, the number of nodes")
 	fs.StringVar(&d.kexecLimit, "reboot-kexec-timeout", "", "seconds for a kexec: an `EXPRESSION` in n, the number of nodes")
 	fs.StringVar(&d.forceSteps, "force-steps", "", "the `STEPS` to take: SetDeploymentEnv|NAME:RETRIES:TIMEOUT,...&BroadcastEnv|...&BootNewEnv|...")
-	fs.StringArrayVar(&d.variables, "custom-variable", nil, "a variable for scripts on the nodes, `KEY=VALUE`; may be repeated")
+	d.profile.define(cmd)
 	d.operation.define(cmd)
 	return cmd
 }
@@ -106,7 +101,9 @@ func (d *deploy) do(ctx context.Context, args []string) error {
 	if err := d.begin(); err != nil {
 		return err
 	}
-	defer d.stopLending()
+	if len(args) > 1 {
+		return fmt.Errorf("%q is one word too many: give the environment, and all else by options", args[1])
+	}
 	if len(args) > 0 {
 		if d.environment.name != "" || d.environment.file != "" {
 			return fmt.Errorf("%q is one environment too many: give only one of ENVIRONMENT, -e and -a", args[0])
@@ -120,35 +117,41 @@ func (d *deploy) do(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	body := d.request(nodes)
-	if err := d.fill(body); err != nil {
+	r, err := d.request()
+	if err != nil {
+		return err
+	}
+	if err := d.fill(r); err != nil {
 		return err
 	}
 	keys, err := d.keys()
 	if err != nil {
 		return err
 	}
-	c, err := d.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	uris, err := d.environment.fill(ctx, &d.generic, c, body)
-	if err != nil {
-		return err
-	}
 	if keys != "" {
-		body["ssh_authorized_keys"] = keys
-		uris = append(uris, keys)
+		r.body["ssh_authorized_keys"] = keys
+		r.uris = append(r.uris, keys)
 	}
-	if err := d.lend(ctx, c, body, uris); err != nil {
-		return err
+	ask := asking{complete: d.environment.complete, send: send("/deployment/")}
+	if d.environment.file != "" {
+		if err := d.environment.describe(ctx, d.generic.app, r); err != nil {
+			return err
+		}
+		ask.complete = nil
 	}
-	return d.run(ctx, c, nodes, func(op *client.Operation) error { return c.Post(ctx, "/deployment/", body, op) })
+	return d.operate(ctx, nodes, r, ask)
+}
+
+// send posts an order to a collection.
+func send(path string) func(context.Context, *session, map[string]any, *client.Operation) error {
+	return func(ctx context.Context, s *session, body map[string]any, op *client.Operation) error {
+		return s.Post(ctx, path, body, op)
+	}
 }
 
 // fill adds the options that only deployments have.
-func (d *deploy) fill(body map[string]any) error {
+func (d *deploy) fill(r *order) error {
+	body := r.body
 	d.place.fill(body)
 	for key, on := range map[string]bool{
 		"disable_kexec": d.noKexec, "disable_bootloader_install": d.noBootloader, "disable_disk_partitioning": d.noPartitioning,
@@ -179,14 +182,7 @@ func (d *deploy) fill(body map[string]any) error {
 		}
 		body["automata"] = steps
 	}
-	if len(d.variables) > 0 {
-		vars, err := ParseVariables(d.variables)
-		if err != nil {
-			return err
-		}
-		body["custom_variables"] = vars
-	}
-	return nil
+	return d.profile.fill(r)
 }
 
 // keys is the file of public keys, "" for none. Whoever asks for none by name
@@ -224,123 +220,4 @@ func keyFile(a *App, key string) (string, error) {
 		return key, f.Close()
 	}
 	return key, nil
-}
-
-// environment are the options that choose what is deployed.
-type environment struct {
-	name    string
-	file    string
-	owner   string
-	version string
-	arch    string
-}
-
-func (e *environment) define(cmd *cobra.Command) {
-	fs := cmd.Flags()
-	fs.StringVarP(&e.name, "env-name", "e", "", "the environment of the registry with this `NAME`")
-	fs.StringVarP(&e.owner, "env-user", "u", "", "of this `USER`; otherwise of yours, then of public ones")
-	fs.StringVar(&e.version, "env-version", "", "the `NUMBER` of its version; otherwise the latest")
-	fs.StringVar(&e.arch, "env-arch", "", "for this `ARCH`: x86_64, ppc64le or aarch64")
-}
-
-// fill adds the environment to a request, and returns the URIs of its files.
-func (e *environment) fill(ctx context.Context, g *generic, c *client.Client, body map[string]any) ([]string, error) {
-	if e.file != "" {
-		return e.describe(ctx, g.app, body)
-	}
-	query := url.Values{"last": {"true"}, "name": {e.name}}
-	if e.owner != "" {
-		query.Set("username", e.owner)
-	}
-	if e.version != "" {
-		if _, err := wholeNumber(e.version); err != nil {
-			return nil, fmt.Errorf("--env-version %s: %w", e.version, err)
-		}
-		query.Set("version", e.version)
-		query.Del("last")
-	}
-	if e.arch != "" {
-		query.Set("arch", e.arch)
-	}
-	var found []registered
-	err := c.Get(ctx, "/environments", query, &found)
-	var answer *client.Error
-	if errors.As(err, &answer) && answer.Status == 404 || err == nil && len(found) == 0 {
-		return nil, mistakef("The environment %s cannot be found; kaenv3 -l lists those that you may use", e)
-	}
-	if err != nil {
-		return nil, err
-	}
-	best := found[0]
-	for _, f := range found {
-		if e.owner == "" && f.User == g.actor && best.User != g.actor {
-			best = f
-		}
-	}
-	ref := map[string]any{"kind": "database", "user": best.User, "name": best.Name, "version": best.Version}
-	if e.arch != "" {
-		ref["arch"] = e.arch
-	}
-	body["environment"] = ref
-	return urisOf(&best.Description), nil
-}
-
-func (e *environment) String() string {
-	text := e.name
-	if e.version != "" {
-		text += " version " + e.version
-	}
-	if e.arch != "" {
-		text += " for " + e.arch
-	}
-	if e.owner != "" {
-		text += " of user " + e.owner
-	}
-	return text
-}
-
-// describe adds the description that a file holds.
-func (e *environment) describe(ctx context.Context, a *App, body map[string]any) ([]string, error) {
-	d, err := readDescription(ctx, a, e.file)
-	if err != nil {
-		return nil, err
-	}
-	m, err := asMap(d)
-	if err != nil {
-		return nil, err
-	}
-	m["kind"] = "anonymous"
-	body["environment"] = m
-	return urisOf(d), nil
-}
-
-// registered is an environment of the registry as the server shows it.
-type registered struct {
-	env.Description
-	User string `json:"user"`
-}
-
-// urisOf are the files that a description names.
-func urisOf(d *env.Description) []string {
-	uris := []string{d.Image.File}
-	if d.Preinstall != nil {
-		uris = append(uris, d.Preinstall.Archive)
-	}
-	for _, p := range d.Postinstalls {
-		uris = append(uris, p.Archive)
-	}
-	return uris
-}
-
-var numberForm = regexp.MustCompile(`^\d{1,18}$`)
-
-func wholeNumber(text string) (int64, error) {
-	if !numberForm.MatchString(text) {
-		return 0, errors.New("it must be a whole number")
-	}
-	var n int64
-	for _, c := range text {
-		n = n*10 + int64(c-'0')
-	}
-	return n, nil
 }

@@ -22,6 +22,7 @@ type words struct {
 // report tells the user of an operation while it runs.
 type report interface {
 	client.Watcher
+	submitted(op client.Operation) error
 	started(op client.Operation, nodes []string)
 	ended(op client.Operation, r *client.Result)
 	failed(op client.Operation, err error, status int)
@@ -46,6 +47,11 @@ func (t *textReport) print(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, format, args...)
 }
 
+func (t *textReport) submitted(op client.Operation) error {
+	_, err := fmt.Fprintf(t.out, "%s %s\n", op.ID, op.Resources.Resource)
+	return err
+}
+
 func (t *textReport) started(op client.Operation, _ []string) {
 	t.print(t.out, "%s #%s started\n", t.words.title, op.ID)
 }
@@ -63,6 +69,10 @@ func (t *textReport) Debug(l workflow.Line) {
 func (t *textReport) WantsProgress() bool { return t.live != nil }
 
 func (t *textReport) Progress(l workflow.Live) { t.live.Draw(l, t.now()) }
+
+func (t *textReport) Status(all []client.ClusterStatus, since time.Duration) {
+	t.print(t.out, "%s", statusText(t.words.title, all, since))
+}
 
 func (t *textReport) ended(op client.Operation, r *client.Result) {
 	t.print(t.out, "%s #%s done\n\n", t.words.title, op.ID)
@@ -96,17 +106,29 @@ func (t *textReport) timeline(spans []workflow.Span, size int64) {
 
 // jsonReport writes one object per line; docs/user-guide.md describes them.
 type jsonReport struct {
-	words words
-	enc   *json.Encoder
+	words  words
+	enc    *json.Encoder
+	server string // of several
+}
+
+func (j *jsonReport) submitted(op client.Operation) error {
+	return j.enc.Encode(struct {
+		Type     string `json:"type"`
+		WID      string `json:"wid"`
+		Kind     string `json:"kind"`
+		Server   string `json:"server,omitempty"`
+		Resource string `json:"resource"`
+	}{"submitted", op.ID, j.words.kind, j.server, op.Resources.Resource})
 }
 
 func (j *jsonReport) started(op client.Operation, nodes []string) {
 	j.enc.Encode(struct {
-		Type  string   `json:"type"`
-		WID   string   `json:"wid"`
-		Kind  string   `json:"kind"`
-		Nodes []string `json:"nodes"`
-	}{"started", op.ID, j.words.kind, nodes})
+		Type   string   `json:"type"`
+		WID    string   `json:"wid"`
+		Kind   string   `json:"kind"`
+		Server string   `json:"server,omitempty"`
+		Nodes  []string `json:"nodes"`
+	}{"started", op.ID, j.words.kind, j.server, nodes})
 }
 
 type jsonLine struct {
@@ -122,6 +144,8 @@ func (j *jsonReport) Debug(l workflow.Line) { j.enc.Encode(jsonLine{"debug", l.T
 func (j *jsonReport) WantsProgress() bool { return false }
 
 func (j *jsonReport) Progress(workflow.Live) {}
+
+func (j *jsonReport) Status([]client.ClusterStatus, time.Duration) {}
 
 func (j *jsonReport) ended(op client.Operation, r *client.Result) {
 	type jsonNode struct {

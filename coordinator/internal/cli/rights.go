@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,35 +80,59 @@ func (r *rights) do(ctx context.Context) error {
 	if r.dryRun {
 		body["dry_run"] = true
 	}
-	c, err := r.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	switch {
-	case r.add:
-		body["username"] = r.user
-		if r.overwrite {
-			body["overwrite"] = true
+	return r.each(ctx, func(ctx context.Context, s *session) error {
+		var after map[string]map[string][]string
+		switch {
+		case r.add:
+			body["username"] = r.user
+			if r.overwrite {
+				body["overwrite"] = true
+			}
+			if err := s.Post(ctx, "/rights/", body, &after); err != nil || !r.json {
+				return err
+			}
+			return encodeRights(s, after)
+		case r.remove:
+			return s.Delete(ctx, client.PathOf("rights", r.user), body, nil)
 		}
-		return c.Post(ctx, "/rights/", body, nil)
-	case r.remove:
-		return c.Delete(ctx, client.PathOf("rights", r.user), body, nil)
-	}
-	return r.show(ctx, c)
+		return r.show(ctx, s)
+	})
 }
 
 // show prints the table of rights.
-func (r *rights) show(ctx context.Context, c *client.Client) error {
+func (r *rights) show(ctx context.Context, s *session) error {
 	path := "/rights"
 	if r.user != "" {
 		path = client.PathOf("rights", r.user)
 	}
 	var all map[string]map[string][]string
-	if err := c.Get(ctx, path, nil, &all); err != nil {
+	if err := s.Get(ctx, path, nil, &all); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.generic.app.Stdout, "%s", rightsTable(all))
+	if r.json {
+		return encodeRights(s, all)
+	}
+	_, err := io.WriteString(s.app.Stdout, rightsTable(all))
+	return err
+}
+
+// encodeRights writes an object for each user and node.
+func encodeRights(s *session, all map[string]map[string][]string) error {
+	enc := json.NewEncoder(s.app.Stdout)
+	for _, user := range sortedKeys(all) {
+		nodes := sortedKeys(all[user])
+		nodeset.Sort(nodes)
+		for _, node := range nodes {
+			err := enc.Encode(struct {
+				User       string   `json:"user"`
+				Node       string   `json:"node"`
+				Partitions []string `json:"partitions"`
+			}{user, node, all[user][node]})
+			if err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -2,12 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-
-	"kadeploy/coordinator/internal/client"
 )
 
 // info is the answer of GET /info.
@@ -25,12 +24,15 @@ type infoInstance struct {
 }
 
 // printServerInfo prints the block of contract 1.9.
-func printServerInfo(ctx context.Context, w io.Writer, c *client.Client) error {
+func printServerInfo(ctx context.Context, s *session, inJSON bool) error {
 	var i info
-	if err := c.Get(ctx, "/info", nil, &i); err != nil {
+	if err := s.Get(ctx, "/info", nil, &i); err != nil {
 		return fmt.Errorf("ask the server how it is configured: %w", err)
 	}
-	_, err := io.WriteString(w, i.text())
+	if inJSON {
+		return json.NewEncoder(s.app.Stdout).Encode(i)
+	}
+	_, err := io.WriteString(s.app.Stdout, i.text())
 	return err
 }
 

@@ -110,7 +110,7 @@ func TestJSONReport(t *testing.T) {
 	var out bytes.Buffer
 	at := time.Unix(1700000000, 0)
 	op := client.Operation{ID: "D-1"}
-	rep := &jsonReport{words{kind: "deployment"}, json.NewEncoder(&out)}
+	rep := &jsonReport{words: words{kind: "deployment"}, enc: json.NewEncoder(&out)}
 	rep.started(op, []string{"node-1.lab"})
 	rep.Line(workflow.Line{Time: at, Text: "a \"b\""})
 	rep.Debug(workflow.Line{Time: at, Text: "c"})

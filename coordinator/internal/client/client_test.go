@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -169,7 +170,7 @@ func TestErrors(t *testing.T) {
 // fetch gets a file as the coordinator does, over the socket or TCP that BASE names.
 func fetch(t *testing.T, base, path, verb string) (int, string, http.Header) {
 	t.Helper()
-	tr := &http.Transport{DisableKeepAlives: true}
+	tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	if socket, ok := strings.CutPrefix(base, "unix:"); ok {
 		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -207,16 +208,21 @@ func TestExport(t *testing.T) {
 	for name, server := range map[string]Server{
 		"socket": serve(t, hello),
 		"tcp":    {Name: "x", Hostname: addr.IP.String(), Port: addr.Port, HeaderPrefix: "X-"},
+		"secure": {Name: "x", Hostname: addr.IP.String(), Port: addr.Port, HeaderPrefix: "X-"},
 	} {
+		secure := name == "secure"
 		t.Run(name, func(t *testing.T) {
 			c := New(server, Options{})
 			defer c.Close()
 			if _, err := c.Connect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			e, err := c.Export(t.Context(), []string{file})
+			e, err := c.Export(t.Context(), []string{file}, secure)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if secure != strings.HasPrefix(e.Base(), "https://") {
+				t.Errorf("lent at %s", e.Base())
 			}
 			status, body, header := fetch(t, e.Base(), file, "GET")
 			if status != 200 || body != "content" || !strings.HasPrefix(header.Get("ETag"), `"`) || header.Get("Last-Modified") == "" {
@@ -231,7 +237,7 @@ func TestExport(t *testing.T) {
 			if status, _, _ := fetch(t, e.Base(), file, "PUT"); status != 405 {
 				t.Errorf("PUT = %d", status)
 			}
-			if name == "tcp" {
+			if name != "socket" {
 				bare := e.Base()[:strings.LastIndex(e.Base(), "/")]
 				if status, _, _ := fetch(t, bare, file, "GET"); status != 404 {
 					t.Errorf("without the secret = %d", status)
@@ -251,7 +257,7 @@ func TestExport(t *testing.T) {
 		})
 	}
 	c := New(Server{Socket: "/x"}, Options{})
-	if _, err := c.Export(t.Context(), []string{"/nonexistent"}); err == nil {
+	if _, err := c.Export(t.Context(), []string{"/nonexistent"}, false); err == nil {
 		t.Error("a file that is not there is lent")
 	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -58,8 +59,9 @@ type Export struct {
 	ended  chan struct{}
 }
 
-// Export starts to lend files. Each must be readable now.
-func (c *Client) Export(ctx context.Context, paths []string) (*Export, error) {
+// Export starts to lend files. Each must be readable now. With secure it is HTTPS
+// over TCP, with a certificate made for the occasion; a unix socket needs none.
+func (c *Client) Export(ctx context.Context, paths []string, secure bool) (*Export, error) {
 	files := make(map[string]string, len(paths))
 	for _, path := range paths {
 		if err := readable(path); err != nil {
@@ -68,7 +70,7 @@ func (c *Client) Export(ctx context.Context, paths []string) (*Export, error) {
 		files[base64.RawURLEncoding.EncodeToString([]byte(path))] = path
 	}
 	e := &Export{ended: make(chan struct{})}
-	listener, prefix, err := c.listen(ctx, e)
+	listener, prefix, err := c.listen(ctx, e, secure)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lend files to the server: %w", err), os.RemoveAll(e.dir))
 	}
@@ -98,7 +100,7 @@ func readable(path string) error {
 	return nil
 }
 
-func (c *Client) listen(ctx context.Context, e *Export) (listener net.Listener, prefix string, err error) {
+func (c *Client) listen(ctx context.Context, e *Export, secure bool) (listener net.Listener, prefix string, err error) {
 	var lc net.ListenConfig
 	if c.server.Socket != "" {
 		// A socket's path is at most 107 bytes long: not below a long $TMPDIR.
@@ -126,6 +128,14 @@ func (c *Client) listen(ctx context.Context, e *Export) (listener net.Listener, 
 	prefix = "/" + rand.Text()
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	e.base = "http://" + net.JoinHostPort(host, port) + prefix
+	if secure {
+		cert, err := ownCertificate()
+		if err != nil {
+			return nil, "", errors.Join(err, listener.Close())
+		}
+		e.base = "https://" + net.JoinHostPort(host, port) + prefix
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	}
 	return listener, prefix, nil
 }
 

@@ -34,6 +34,7 @@ type Watcher interface {
 	Debug(l workflow.Line)    // of what commands on the nodes printed
 	Progress(l workflow.Live) // only if WantsProgress
 	WantsProgress() bool
+	Status(all []ClusterStatus, since time.Duration) // asked for by the user
 }
 
 // Result is how an operation ended. Every node is in exactly one of the lists,
@@ -68,9 +69,11 @@ type view struct {
 // restarting, and comes back with the operation.
 const patience = 60 * time.Second
 
-// Follow shows an operation to w until it ends. The error is the operation's
-// own if it could not run as a whole.
-func (c *Client) Follow(ctx context.Context, op Operation, w Watcher) (*Result, error) {
+// Follow shows an operation to w until it ends, and its status whenever something
+// comes from ask, which may be nil. The error is the operation's own if it could
+// not run as a whole.
+func (c *Client) Follow(ctx context.Context, op Operation, w Watcher, ask <-chan struct{}) (*Result, error) {
+	began := time.Now()
 	wait := 100 * time.Millisecond // quick operations end quickly
 	var awaySince time.Time
 	for {
@@ -93,6 +96,10 @@ func (c *Client) Follow(ctx context.Context, op Operation, w Watcher) (*Result, 
 		}
 		select {
 		case <-time.After(wait):
+		case <-ask:
+			if all, err := c.Status(ctx, op); err == nil {
+				w.Status(all, time.Since(began)) // without an answer there is none to show
+			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
