@@ -44,7 +44,6 @@ func (n *node) consume(ctx context.Context, place *window.Reader) {
 
 // drain writes every chunk to the sink, in order.
 func (n *node) drain(ctx context.Context, place *window.Reader) error {
-	damaged := 0
 	for {
 		piece, err := place.NextChunk(ctx)
 		if err == io.EOF {
@@ -53,33 +52,48 @@ func (n *node) drain(ctx context.Context, place *window.Reader) error {
 		if err != nil {
 			return err
 		}
-		want, err := n.digests.get(ctx, int(piece.Chunk))
+		data, err := n.verified(ctx, piece)
 		if err != nil {
 			return err
 		}
-		data := piece.Data
-		if Digest(blake3.Sum256(data)) != want {
-			if damaged++; damaged > maxDamaged {
-				return fmt.Errorf("more than %d chunks arrived damaged: the link or the memory of this node or of one before it is bad", maxDamaged)
-			}
-			n.reportDamage(piece)
-			if data, err = n.refetch(ctx, piece, want); err != nil {
-				return err
-			}
-		}
-		if wrote, err := n.sink.Write(data); err != nil {
+		n.sinking.start()
+		wrote, err := n.sink.Write(data)
+		n.sinking.stop()
+		if err != nil {
 			return fmt.Errorf("write to the sink after %d bytes: %w", n.consumed.Load()+int64(wrote), err)
 		}
 		n.consumed.Add(int64(len(data)))
-		place.Advance(len(data))
+		place.Advance(len(piece.Data))
 	}
+}
+
+// verified is the chunk as the manifest has it: what arrived, else fetched again.
+func (n *node) verified(ctx context.Context, piece window.Piece) ([]byte, error) {
+	if n.start.Options&wire.NoVerify != 0 {
+		return piece.Data, nil
+	}
+	want, err := n.digests.get(ctx, int(piece.Chunk))
+	if err != nil {
+		return nil, err
+	}
+	n.checking.start()
+	got := Digest(blake3.Sum256(piece.Data))
+	n.checking.stop()
+	if got == want {
+		return piece.Data, nil
+	}
+	if n.damaged++; n.damaged > maxDamaged {
+		return nil, fmt.Errorf("more than %d chunks arrived damaged: the link or the memory of this node or of one before it is bad", maxDamaged)
+	}
+	n.reportDamage(piece)
+	return n.refetch(ctx, piece, want)
 }
 
 // reportDamage tells the head of a chunk that does not match. Its CRC is computed only
 // now: the digest finds everything, the CRC tells on which link.
 func (n *node) reportDamage(p window.Piece) {
 	kind := wire.BadDigest
-	if crc32.Checksum(p.Data, castagnoli) != p.CRC {
+	if crc32.Checksum(p.Data, castagnoli) != p.Form.CRC {
 		kind = wire.BadCRC
 	}
 	n.log.Warn("chunk arrived damaged", "chunk", p.Chunk, "crc_ok", kind == wire.BadDigest)
@@ -106,7 +120,7 @@ func (n *node) refetch(ctx context.Context, p window.Piece, want Digest) ([]byte
 
 func (n *node) fetchChunk(ctx context.Context, p window.Piece) ([]byte, error) {
 	from := uint64(p.Chunk) * uint64(n.start.ChunkSize)
-	conn, answer, err := n.dialHead(ctx, wire.Request{Kind: wire.Chunk, From: from, To: from + uint64(p.Length)})
+	conn, answer, err := n.dialHead(ctx, wire.Request{Kind: wire.Chunk, From: from, To: from + uint64(p.Form.Length)})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +129,7 @@ func (n *node) fetchChunk(ctx context.Context, p window.Piece) ([]byte, error) {
 	if answer.Status == wire.Changed {
 		return nil, errors.New("the head's source does not match its manifest any more")
 	}
-	b := make([]byte, wire.HeaderSize+p.Length)
+	b := make([]byte, wire.HeaderSize+p.Form.Length)
 	if _, err := io.ReadFull(conn, b); err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ const (
 // pieces is a place in the stream that a data connection is served from.
 type pieces interface {
 	Next(ctx context.Context) (window.Piece, error)
-	Advance(n int)
+	Advance(n int) int64 // the place after it
 	Close()
 }
 
@@ -40,6 +40,9 @@ type dataPort struct {
 	log  *slog.Logger
 	open func(wire.Request) (wire.Answer, pieces) // decides what a reader gets; no pieces: refused
 	sent atomic.Int64                             // payload bytes
+
+	relay   *relay    // of a node
+	blocked stopwatch // while a reader that follows takes nothing
 
 	mu        sync.Mutex
 	followers map[uint32]*follower
@@ -147,7 +150,8 @@ func (p *dataPort) handle(ctx context.Context, conn net.Conn, known func()) {
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	if err := p.stream(ctx, link, place, int64(answer.Start), int64(req.To)); err != nil && ctx.Err() == nil {
+	d := newDelivery(link, place, int64(answer.Start), int64(req.To), &p.sent, &p.blocked)
+	if err := d.run(ctx, p.relay); err != nil && ctx.Err() == nil {
 		p.log.Info("reader lost", "reader", req.Reader, "error", err)
 	}
 }
@@ -195,32 +199,6 @@ func (p *dataPort) unfollow(reader uint32, f *follower) {
 	if p.followers[reader] == f {
 		delete(p.followers, reader)
 	}
-}
-
-// stream writes bytes at to to-1, each chunk or the rest of it after its header.
-func (p *dataPort) stream(ctx context.Context, conn net.Conn, from pieces, at, to int64) error {
-	var head [wire.HeaderSize]byte
-	var vec [2][]byte
-	for first := true; at < to; first = false {
-		piece, err := from.Next(ctx)
-		if err != nil {
-			return err
-		}
-		data := piece.Data[:min(int64(len(piece.Data)), to-at)]
-		out := net.Buffers(vec[:0])
-		if first || piece.Offset == 0 {
-			wire.Header{Chunk: uint32(piece.Chunk), Length: uint32(piece.Length), CRC: piece.CRC}.Put(head[:])
-			out = append(out, head[:])
-		}
-		out = append(out, data)
-		if _, err := out.WriteTo(conn); err != nil {
-			return err
-		}
-		p.sent.Add(int64(len(data)))
-		from.Advance(len(data))
-		at += int64(len(data))
-	}
-	return nil
 }
 
 // dial connects to a data port and asks for req.

@@ -25,10 +25,11 @@ type chunkReader struct {
 	piece window.Piece // of the chunk that is in buf
 	buf   []byte
 	fatal func(error) // told when the source cannot be read
+	noCRC bool
 }
 
 func (h *head) newChunkReader(at int64) *chunkReader {
-	return &chunkReader{src: h.src, m: h.m, at: at, piece: window.Piece{Chunk: -1}, fatal: h.fatal}
+	return &chunkReader{src: h.src, m: h.m, at: at, piece: window.Piece{Chunk: -1}, fatal: h.fatal, noCRC: h.opts.NoVerify}
 }
 
 func (r *chunkReader) Next(context.Context) (window.Piece, error) {
@@ -41,7 +42,7 @@ func (r *chunkReader) Next(context.Context) (window.Piece, error) {
 	}
 	p := r.piece
 	p.Offset = int(r.at - index*int64(r.m.ChunkSize))
-	p.Data = r.buf[p.Offset:p.Length]
+	p.Data = r.buf[p.Offset:p.Form.Length]
 	return p, nil
 }
 
@@ -56,11 +57,17 @@ func (r *chunkReader) load(index int64) error {
 		}
 		return fmt.Errorf("read %d bytes of the source at byte %d: %w", n, index*int64(r.m.ChunkSize), err)
 	}
-	r.piece = window.Piece{Chunk: index, Length: n, CRC: crc32.Checksum(r.buf[:n], castagnoli)}
+	r.piece = window.Piece{Chunk: index, Form: window.Form{Length: n}}
+	if !r.noCRC {
+		r.piece.Form.CRC = crc32.Checksum(r.buf[:n], castagnoli)
+	}
 	return nil
 }
 
-func (r *chunkReader) Advance(n int) { r.at += int64(n) }
+func (r *chunkReader) Advance(n int) int64 {
+	r.at += int64(n)
+	return r.at
+}
 
 func (r *chunkReader) Close() {}
 
@@ -77,7 +84,7 @@ func (h *head) open(r wire.Request) (wire.Answer, pieces) {
 			return wire.Answer{Status: wire.Refused}, nil
 		}
 		p, err := from.Next(context.Background())
-		if err == nil && Digest(blake3.Sum256(from.buf[:p.Length])) != h.m.Chunks[p.Chunk] {
+		if err == nil && Digest(blake3.Sum256(from.buf[:p.Form.Length])) != h.m.Chunks[p.Chunk] {
 			err = fmt.Errorf("chunk %d: %w", p.Chunk, errChanged)
 			h.fatal(err)
 		}

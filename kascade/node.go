@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,8 +59,16 @@ type node struct {
 	win     *window.Window
 	port    *dataPort
 	readers readers
+	relay   relay
 	attach  chan *wire.Attach // the newest order that the receiver has not taken
 
+	starved  stopwatch // while nothing comes from the previous
+	noRoom   stopwatch // while the window is full
+	sinking  stopwatch // in the sink's Write
+	checking stopwatch // in hashing and decompressing
+	told     told
+
+	damaged  int // chunks; belongs to the consumer
 	consumed atomic.Int64
 	feeder   atomic.Uint32 // number of the node that feeds this one, or wire.HeadID
 	wg       sync.WaitGroup
@@ -206,10 +215,12 @@ func (n *node) begin(s *wire.Start) error {
 	n.digests = newDigestList(total)
 	n.win = window.New(int64(s.Size), int(s.ChunkSize), n.opts.Have, limit)
 	n.consumed.Store(n.opts.Have)
+	n.told.consumed = n.opts.Have
 	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], s.Options&wire.Encrypted != 0, n.log, n.open); err != nil {
 		n.end(&localError{err})
 		return nil
 	}
+	n.port.relay = &n.relay
 	n.start = s
 	close(n.started)
 	place := n.win.NewReader(n.opts.Have) // before the first byte can arrive
@@ -270,5 +281,31 @@ func (n *node) beat() wire.Message {
 func (n *node) status() wire.Message {
 	// consumed before received: the head checks that it is not more.
 	consumed := n.consumed.Load()
-	return &wire.Status{Consumed: uint64(consumed), Received: uint64(n.win.End()), Oldest: uint64(n.win.Oldest()), Full: n.win.Full()}
+	m := &wire.Status{Consumed: uint64(consumed), Received: uint64(n.win.End()), Oldest: uint64(n.win.Oldest()), Full: n.win.Full()}
+	n.tell(m, consumed)
+	return m
 }
+
+// told is what the last STATUS said. It belongs to the goroutine that writes.
+type told struct {
+	at       time.Time
+	consumed int64
+}
+
+// tell fills in what the node did since its last STATUS.
+func (n *node) tell(m *wire.Status, consumed int64) {
+	now := time.Now()
+	if !n.told.at.IsZero() {
+		m.Period = micros(now.Sub(n.told.at))
+	}
+	sinking := n.sinking.take()
+	m.Starved, m.Blocked, m.NoRoom = micros(n.starved.take()), micros(n.port.blocked.take()), micros(n.noRoom.take())
+	m.Sink, m.Verify = micros(sinking), micros(n.checking.take())
+	if sinking > 0 {
+		m.SinkRate = uint64(float64(consumed-n.told.consumed) / sinking.Seconds())
+	}
+	n.told = told{now, consumed}
+}
+
+// micros is d in microseconds, as STATUS has it.
+func micros(d time.Duration) uint32 { return uint32(min(d.Microseconds(), math.MaxUint32)) }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 
+	"kadeploy/kascade/internal/window"
 	"kadeploy/kascade/internal/wire"
 )
 
@@ -134,38 +135,57 @@ func (n *node) dial(ctx context.Context, host string, port uint16, req wire.Requ
 // pull appends what conn brings to the window, up to byte to.
 func (n *node) pull(ctx context.Context, conn net.Conn, to int64) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	in := newInlet(conn, &n.starved)
 	var head [wire.HeaderSize]byte
 	for n.win.End() < to {
-		if _, err := io.ReadFull(conn, head[:]); err != nil {
+		if _, err := io.ReadFull(in, head[:]); err != nil {
 			return fmt.Errorf("read header at byte %d: %w", n.win.End(), err)
 		}
 		h := wire.ReadHeader(head[:])
 		index, length := n.win.Chunk()
-		if int64(h.Chunk) != index || int(h.Length) != length {
+		form := window.Form{Length: int(h.Length), CRC: h.CRC, Packed: h.Packed}
+		if int64(h.Chunk) != index || !n.plausible(form, length) {
 			return &feedError{wire.LostProtocol, fmt.Errorf("header of chunk %d with %d bytes, expected chunk %d with %d", h.Chunk, h.Length, index, length)}
 		}
-		if err := n.win.Begin(ctx, h.CRC); err != nil {
+		n.noRoom.start()
+		err := n.win.Begin(ctx, form)
+		n.noRoom.stop()
+		if err != nil {
 			return err
 		}
-		end := min(to, index*int64(n.start.ChunkSize)+int64(length))
-		if err := n.fill(conn, end); err != nil {
+		if err := n.fill(in, to); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fill reads the rest of the current chunk, up to byte end, and passes it on as it comes.
-func (n *node) fill(conn net.Conn, end int64) error {
-	for at := n.win.End(); at < end; {
+// plausible tells whether a chunk of length bytes may come in this form.
+func (n *node) plausible(f window.Form, length int) bool {
+	if f.Packed {
+		return n.start.Options&wire.Compressed != 0 && 0 < f.Length && f.Length < length
+	}
+	return f.Length == length
+}
+
+// fill reads the rest of the chunk, but not beyond byte to, and passes it on as it comes.
+// This is where a relay spends its life: one copy from the socket into the window, and from
+// there, while it is in the cache, one copy out to the reader that keeps up. The consumer
+// hears of it when the chunk is complete.
+func (n *node) fill(in *inlet, to int64) error {
+	for n.win.End() < to {
 		room := n.win.Space()
-		room = room[:min(int64(len(room)), end-at, readUnit)]
-		got, err := conn.Read(room)
-		n.win.Advance(got)
-		at += int64(got)
-		if err != nil && at < end {
+		if len(room) == 0 {
+			return nil
+		}
+		at := n.win.End()
+		room = room[:min(int64(len(room)), to-at, readUnit)]
+		got, err := in.Read(room)
+		if err != nil {
 			return fmt.Errorf("read at byte %d: %w", at, err)
 		}
+		n.win.Advance(got)
+		n.relay.pass()
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ func (h *head) startOptions() (o wire.StartOptions) {
 	if h.opts.Encrypt {
 		o |= wire.Encrypted
 	}
+	if h.opts.NoVerify {
+		o |= wire.NoVerify
+	}
 	return o
 }
 
@@ -69,7 +72,7 @@ func (h *head) digestMessages() func() wire.Message {
 	next := 0
 	return func() wire.Message {
 		n := min(len(h.m.Chunks)-next, wire.MaxDigests)
-		if n == 0 {
+		if n == 0 || h.opts.NoVerify {
 			return nil
 		}
 		m := &wire.Digests{First: uint32(next), Data: make([]byte, 0, n*wire.DigestSize)}

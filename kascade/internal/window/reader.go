@@ -18,9 +18,8 @@ type Reader struct {
 // Piece is some bytes of one chunk. It is valid until the reader advances.
 type Piece struct {
 	Chunk  int64
-	Length int // of the whole chunk, in bytes
-	CRC    uint32
-	Offset int // of Data in the chunk
+	Form   Form // of the whole chunk
+	Offset int  // of Data in what the form counts
 	Data   []byte
 }
 
@@ -89,19 +88,44 @@ func (r *Reader) wait(ctx context.Context, need int64) (Piece, error) {
 	if w.err != nil {
 		return Piece{}, w.err
 	}
-	s := w.slots[r.at/w.chunkSize-w.slots[0].index]
-	from := int(r.at - s.index*w.chunkSize)
-	return Piece{Chunk: s.index, Length: len(s.buf), CRC: s.crc, Offset: from, Data: s.buf[from:s.n]}, nil
+	return r.piece(), nil
 }
 
-// Advance passes n bytes.
-func (r *Reader) Advance(n int) {
+// Peek returns the bytes of the current chunk that are there, if any.
+func (r *Reader) Peek() (Piece, bool) {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	if r.w.end <= r.at {
+		return Piece{}, false
+	}
+	return r.piece(), true
+}
+
+// piece needs that something is there.
+func (r *Reader) piece() Piece {
+	w := r.w
+	s := w.slots[r.at/w.chunkSize-w.slots[0].index]
+	from := int(r.at - s.index*w.chunkSize)
+	return Piece{Chunk: s.index, Form: s.form, Offset: from, Data: s.buf[from:s.n]}
+}
+
+// CaughtUp tells whether the reader has passed all that has arrived.
+func (r *Reader) CaughtUp() bool {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	return r.at >= r.w.end
+}
+
+// Advance passes n bytes of the current chunk, and returns the place after them.
+func (r *Reader) Advance(n int) int64 {
 	w := r.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := r.at / w.chunkSize
-	r.at += int64(n)
-	if r.at/w.chunkSize != before || r.at == w.size {
+	s := w.slots[r.at/w.chunkSize-w.slots[0].index]
+	passed := int(r.at-s.index*w.chunkSize) + n
+	r.at = w.after(s, passed)
+	if passed == len(s.buf) {
 		w.evict()
 	}
+	return r.at
 }

@@ -15,7 +15,10 @@ import (
 // MinSlots is the least number of chunks that a window holds.
 const MinSlots = 4
 
-// Window is a sliding part of a stream of a known size, in slots of one chunk.
+// Window is a sliding part of a stream of a known size, in slots of one chunk. Places in the
+// stream count plain bytes from chunk to chunk, and the bytes that arrive within a chunk: that
+// which has arrived with fewer bytes than its plain form has ends where the next one begins.
+//
 // Its methods may be called from any goroutine, but there is one writer.
 type Window struct {
 	size      int64
@@ -34,11 +37,18 @@ type Window struct {
 	err     error // why it is closed
 }
 
+// Form is how one chunk travels: as its header says.
+type Form struct {
+	Length int // bytes on the wire: at most those of the chunk, and exactly those unless it is Packed
+	CRC    uint32
+	Packed bool // compressed
+}
+
 // slot is one chunk, or the part of it that has arrived.
 type slot struct {
 	index int64
-	crc   uint32
-	buf   []byte // of the chunk's length
+	form  Form
+	buf   []byte // of form.Length bytes
 	n     int    // bytes that have arrived
 }
 
@@ -103,16 +113,24 @@ func (w *Window) chunkLen(index int64) int {
 }
 
 // Begin makes room for the chunk that the next byte belongs to, and waits for it if
-// it must. In the midst of a chunk it does nothing: the first header counts.
-func (w *Window) Begin(ctx context.Context, crc uint32) error {
+// it must. In the midst of a chunk the form must be the one with which it was begun; its
+// CRC does not count any more.
+func (w *Window) Begin(ctx context.Context, form Form) error {
 	for {
 		w.mu.Lock()
 		if w.err != nil {
 			defer w.mu.Unlock()
 			return w.err
 		}
-		if w.end%w.chunkSize != 0 || w.end == w.size || w.begun() {
+		if w.end == w.size {
 			w.mu.Unlock()
+			return nil
+		}
+		if w.begun() {
+			defer w.mu.Unlock()
+			if f := w.slots[len(w.slots)-1].form; f.Length != form.Length || f.Packed != form.Packed {
+				return fmt.Errorf("the rest of chunk %d comes in another form: %d bytes after %d", w.end/w.chunkSize, form.Length, f.Length)
+			}
 			return nil
 		}
 		if len(w.slots) == w.limit {
@@ -120,7 +138,7 @@ func (w *Window) Begin(ctx context.Context, crc uint32) error {
 		}
 		if len(w.slots) < w.limit {
 			index := w.end / w.chunkSize
-			w.slots = append(w.slots, &slot{index: index, crc: crc, buf: w.buffer(w.chunkLen(index))})
+			w.slots = append(w.slots, &slot{index: index, form: form, buf: w.buffer(form.Length)})
 			w.full = false
 			w.mu.Unlock()
 			return nil
@@ -143,7 +161,7 @@ func (w *Window) Begin(ctx context.Context, crc uint32) error {
 	}
 }
 
-// begun tells whether the chunk at end has a slot, though none of its bytes.
+// begun tells whether the chunk at end has a slot.
 func (w *Window) begun() bool {
 	return len(w.slots) > 0 && w.slots[len(w.slots)-1].index == w.end/w.chunkSize
 }
@@ -175,13 +193,21 @@ func (w *Window) Advance(n int) {
 		panic(fmt.Sprintf("window: advance by %d bytes of %d", n, len(s.buf)-s.n))
 	}
 	s.n += n
-	w.end += int64(n)
+	w.end = w.after(s, s.n)
 	for r := range w.readers {
 		if r.waiting && w.end >= r.need {
 			r.waiting = false
 			r.ready <- struct{}{}
 		}
 	}
+}
+
+// after is the place in the stream after n bytes of s.
+func (w *Window) after(s *slot, n int) int64 {
+	if n == len(s.buf) {
+		return min(w.size, (s.index+1)*w.chunkSize)
+	}
+	return s.index*w.chunkSize + int64(n)
 }
 
 // evict gives up the slots that every reader has passed, but for the last w.keep. As keep
@@ -193,7 +219,7 @@ func (w *Window) evict() {
 	}
 	passed := 0
 	for _, s := range w.slots {
-		if s.index*w.chunkSize+int64(len(s.buf)) > least {
+		if w.after(s, len(s.buf)) > least || s.n < len(s.buf) {
 			break
 		}
 		passed++

@@ -21,8 +21,8 @@ const chunk = 1 << 10
 // put appends bytes of stream up to byte to, in pieces of at most step.
 func put(ctx context.Context, w *Window, stream []byte, to int64, step int) error {
 	for at := w.End(); at < to; at = w.End() {
-		index, _ := w.Chunk()
-		if err := w.Begin(ctx, uint32(index)+100); err != nil {
+		index, length := w.Chunk()
+		if err := w.Begin(ctx, Form{Length: length, CRC: uint32(index) + 100}); err != nil {
 			return err
 		}
 		room := w.Space()
@@ -40,7 +40,7 @@ func take(ctx context.Context, r *Reader, n int) ([]byte, error) {
 		if err != nil {
 			return got, err
 		}
-		if p.Chunk != at/chunk || p.Offset != int(at%chunk) || p.CRC != uint32(p.Chunk)+100 {
+		if p.Chunk != at/chunk || p.Offset != int(at%chunk) || p.Form.CRC != uint32(p.Chunk)+100 {
 			return got, fmt.Errorf("piece %+v at byte %d", p, at)
 		}
 		d := p.Data[:min(len(p.Data), n-len(got))]

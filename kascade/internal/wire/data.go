@@ -155,17 +155,28 @@ func (h *Handshake) mac(label string, parts ...[]byte) []byte {
 
 // Header stands before each chunk.
 type Header struct {
-	Chunk, Length, CRC uint32
+	Chunk  uint32
+	Length uint32 // of the payload
+	CRC    uint32 // of the payload
+	Packed bool   // the payload is compressed
 }
+
+// packed is the bit of the length that says so; lengths are much smaller.
+const packed = 1 << 31
 
 // Put writes the header into b, which has HeaderSize bytes.
 func (h Header) Put(b []byte) {
 	be.PutUint32(b, h.Chunk)
-	be.PutUint32(b[4:], h.Length)
+	length := h.Length
+	if h.Packed {
+		length |= packed
+	}
+	be.PutUint32(b[4:], length)
 	be.PutUint32(b[8:], h.CRC)
 }
 
 // ReadHeader is the header in b, which has HeaderSize bytes.
 func ReadHeader(b []byte) Header {
-	return Header{Chunk: be.Uint32(b), Length: be.Uint32(b[4:]), CRC: be.Uint32(b[8:])}
+	length := be.Uint32(b[4:])
+	return Header{Chunk: be.Uint32(b), Length: length &^ packed, CRC: be.Uint32(b[8:]), Packed: length&packed != 0}
 }

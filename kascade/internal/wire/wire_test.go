@@ -105,9 +105,18 @@ func TestHandshakeVectors(t *testing.T) {
 		t.Errorf("ReadAnswer = %+v, %v, want %+v", a, err, want)
 	}
 	header := make([]byte, HeaderSize)
-	Header{Chunk: 4, Length: 1 << 20, CRC: 0xDEADBEEF}.Put(header)
-	if h := ReadHeader(header); h != (Header{4, 1 << 20, 0xDEADBEEF}) {
-		t.Errorf("ReadHeader = %+v", h)
+	packed := make([]byte, HeaderSize)
+	for _, c := range []struct {
+		b    []byte
+		want Header
+	}{
+		{header, Header{Chunk: 4, Length: 1 << 20, CRC: 0xDEADBEEF}},
+		{packed, Header{Chunk: 4, Length: 1 << 19, CRC: 0xDEADBEEF, Packed: true}},
+	} {
+		c.want.Put(c.b)
+		if h := ReadHeader(c.b); h != c.want {
+			t.Errorf("ReadHeader = %+v, want %+v", h, c.want)
+		}
 	}
 	bound := NewHandshake(key)
 	bound.Bind(bytes.Repeat([]byte{9}, 32))
@@ -115,7 +124,7 @@ func TestHandshakeVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	encrypted := bound.Request(req, [16]byte{17, 15: 32})
-	for name, b := range map[string][]byte{"REQUEST in TLS": encrypted, "HELLO": hello, "REQUEST": request, "ANSWER": answer, "CHUNK header": header} {
+	for name, b := range map[string][]byte{"REQUEST in TLS": encrypted, "HELLO": hello, "REQUEST": request, "ANSWER": answer, "CHUNK header": header, "CHUNK header, compressed": packed} {
 		if !bytes.Equal(b, file[name]) {
 			t.Errorf("%s: %x\nwant %x", name, b, file[name])
 		}
