@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"kadeploy/kascade"
 	"kadeploy/kascade/internal/bench"
 )
 
@@ -21,9 +23,11 @@ type benchOptions struct {
 	chunk               string
 	slowNode, slowSink  []string
 	slow                string
+	patience            time.Duration
 	kill, cut           []string
 	dead, runs          int
 	data, against, plot string
+	suite               string
 	json, loopback      bool
 	verbose             bool
 }
@@ -49,7 +53,7 @@ Every figure is a median. Nothing is judged: the exit code says only whether it 
 	f.StringVar(&b.data, "data", "random", "what is broadcast: random, zero, or a `FILE`")
 	f.BoolVar(&b.noVerify, "no-verify", false, "no digests, no CRC")
 	f.BoolVar(&b.encrypt, "encrypt", false, "TLS 1.3 between nodes")
-	f.StringVar(&b.compress, "compress", "", "lz4 on the wire: auto, on or off")
+	f.StringVar(&b.compress, "compress", "auto", "lz4 on the wire: auto, on or off")
 	f.StringVar(&b.window, "window", "", "`SIZE` that a relay may hold")
 	f.StringVar(&b.chunk, "chunk", "", "`SIZE` of the chunks that are verified")
 	f.IntVar(&b.chains, "chains", 1, "number of chains that start at the head")
@@ -58,10 +62,15 @@ Every figure is a median. Nothing is judged: the exit code says only whether it 
 	f.IntVar(&b.dead, "dead", 0, "`K` nodes, spread over the chain, never say a word")
 	f.StringSliceVar(&b.slowNode, "slow-node", nil, "`NODE=RATE` of a node's cable, as in 3=100Mbit")
 	f.StringSliceVar(&b.slowSink, "slow-sink", nil, "`NODE=RATE` of a node's sink, as in 3=20MiB/s")
-	f.StringVar(&b.slow, "slow", "", "what is done about slow nodes: wait, side or drop")
+	f.StringVar(&b.slow, "slow", "side", "what is done about slow nodes: wait, side or drop")
+	f.DurationVar(&b.patience, "patience", 0, "how long a slow node may hold up the chain")
 	f.BoolVar(&b.loopback, "loopback", false, "processes on the loopback interface: no root, no cables")
 	f.IntVar(&b.runs, "runs", 5, "`R` runs of each case, not counting one to warm up")
 	f.StringVar(&b.against, "against", "iperf3", "measure this beside, if it is installed: iperf3 or none")
+	f.StringVar(&b.suite, "suite", "", "measure cases with goals instead of those that the options say: `all`, or some of\n"+
+		"unshaped, shaped, kill, cut, dead, slow, memory, start; longer names choose one row, as unshaped-8-verified")
+	f.Lookup("suite").NoOptDefVal = "all"
+	f.StringVar(&b.plot, "plot", "", "draw throughput against the number of nodes in `FILE` (PNG)")
 	f.BoolVar(&b.json, "json", false, "print one JSON object a line for each case")
 	f.BoolVarP(&b.verbose, "verbose", "v", false, "show what head and relays log")
 	cmd.AddCommand(
@@ -77,52 +86,80 @@ Every figure is a median. Nothing is judged: the exit code says only whether it 
 
 // run measures every case, and prints the figures.
 func (b *benchOptions) run(ctx context.Context, o *options) error {
-	cases, err := b.cases()
+	rows, err := b.rows()
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
+	m, err := b.bench(o)
 	if err != nil {
 		return err
-	}
-	m := &bench.Bench{Command: []string{self, "bench"}, Loopback: b.loopback, Runs: b.runs, Verbose: b.verbose}
-	m.Warn = func(format string, args ...any) { fmt.Fprintf(o.errs, "kascade bench: "+format+"\n", args...) }
-	m.Log = m.Warn
-	switch b.against {
-	case "none":
-	case "iperf3":
-		if m.Iperf = bench.HasIperf(); !m.Iperf {
-			m.Warn("iperf3 is not installed: figures stand alone")
-		}
-	default:
-		return fmt.Errorf("--against %s: use iperf3 or none", b.against)
-	}
-	if b.runs < 1 {
-		return fmt.Errorf("--runs %d: use at least 1", b.runs)
 	}
 	var all []*bench.Figures
-	for _, c := range cases {
-		f, err := m.Measure(ctx, c)
+	for _, r := range rows {
+		f, err := m.Measure(ctx, &r.Case)
 		if err != nil {
 			return err
 		}
 		all = append(all, f)
 		if b.json {
-			if err := json.NewEncoder(o.out).Encode(f); err != nil {
+			if err := json.NewEncoder(o.out).Encode(r.With(f)); err != nil {
 				return err
 			}
 		}
 	}
-	if b.json {
-		return nil
+	if !b.json {
+		err = bench.Table(o.out, all)
 	}
-	return bench.Table(o.out, all)
+	if err == nil && !b.json && b.suite != "" {
+		fmt.Fprintln(o.out)
+		err = bench.GoalTable(o.out, rows, all)
+	}
+	if err == nil && b.plot != "" {
+		err = bench.Plot(b.plot, all)
+	}
+	return err
+}
+
+// bench is how cases are measured.
+func (b *benchOptions) bench(o *options) (*bench.Bench, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	m := &bench.Bench{Command: []string{self, "bench"}, Loopback: b.loopback, Runs: b.runs, Verbose: b.verbose}
+	m.Log = func(format string, args ...any) { fmt.Fprintf(o.errs, "kascade bench: "+format+"\n", args...) }
+	if b.runs < 1 {
+		return nil, fmt.Errorf("--runs %d: use at least 1", b.runs)
+	}
+	switch b.against {
+	case "none":
+	case "iperf3":
+		if m.Iperf = bench.HasIperf(); !m.Iperf {
+			m.Log("iperf3 is not installed: figures stand alone")
+		}
+	default:
+		return nil, fmt.Errorf("--against %s: use iperf3 or none", b.against)
+	}
+	return m, nil
+}
+
+// rows are what is measured: cases of the suite, or what the other options say.
+func (b *benchOptions) rows() ([]bench.Row, error) {
+	if b.suite != "" {
+		return bench.Suite(b.suite)
+	}
+	cases, err := b.cases()
+	var rows []bench.Row
+	for _, c := range cases {
+		rows = append(rows, bench.Row{Case: *c})
+	}
+	return rows, err
 }
 
 // cases are what the options ask for: one case for each number of nodes.
 func (b *benchOptions) cases() ([]*bench.Case, error) {
 	c := bench.Case{
-		NoVerify: b.noVerify, Encrypt: b.encrypt, Compress: b.compress, Chains: b.chains, Slow: b.slow, Dead: b.dead, Data: b.data,
+		NoVerify: b.noVerify, Encrypt: b.encrypt, Chains: b.chains, Dead: b.dead, Data: b.data,
 		SlowLinks: map[int]int64{}, SlowSinks: map[int]int64{},
 	}
 	nodes, err := bench.ParseNodes(b.nodes)
@@ -148,6 +185,13 @@ func (b *benchOptions) cases() ([]*bench.Case, error) {
 			return nil, fmt.Errorf("--chunk: %w", err)
 		}
 		c.Chunk = int(n)
+	}
+	if c.Compress, err = bench.ParseCompression(b.compress); err != nil {
+		return nil, fmt.Errorf("--compress: %w", err)
+	}
+	c.Slow.Patience = b.patience
+	if c.Slow.Mode, err = kascade.ParseSlowMode(b.slow); err != nil {
+		return nil, fmt.Errorf("--slow: %w", err)
 	}
 	if err := b.trouble(&c); err != nil {
 		return nil, err

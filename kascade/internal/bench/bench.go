@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kadeploy/kascade"
 )
 
 // Case is one thing to measure. Sizes are bytes, rates bytes per second.
@@ -19,11 +21,11 @@ type Case struct {
 	Rate     int64 // of each node's cable, each way; 0: not shaped
 	NoVerify bool
 	Encrypt  bool
-	Compress string // auto, on or off
-	Window   int64  // bytes that a relay may hold; 0: the engine's default
-	Chunk    int    // bytes of the manifest's chunks; 0: the engine's default
+	Compress kascade.Compression
+	Window   int64 // bytes that a relay may hold; 0: the engine's default
+	Chunk    int   // bytes of the manifest's chunks; 0: the engine's default
 	Chains   int
-	Slow     string // wait, side or drop
+	Slow     kascade.Slow
 	Data     string // random, zero, or a file
 
 	Kill, Cut  []Harm
@@ -106,7 +108,6 @@ type Bench struct {
 	Runs     int
 	Verbose  bool                             // pass on what the processes log
 	Log      func(format string, args ...any) // what is being done
-	Warn     func(format string, args ...any)
 }
 
 // Measure measures one case: a first run that is not counted and in which sinks hash what they

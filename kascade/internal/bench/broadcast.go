@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/zeebo/blake3"
+
+	"kadeploy/kascade"
 )
 
 // Run is one broadcast as it was measured.
@@ -208,7 +210,7 @@ func (s *stage) measure(h *headEnd) *Run {
 			}
 			continue
 		case reason != "":
-			if s.c.Slow == "drop" && h.Slow[name] != "" {
+			if s.c.Slow.Mode == kascade.SlowDrop && h.Slow[name] != "" {
 				continue
 			}
 			r.Wrong = append(r.Wrong, name+" failed: "+reason)

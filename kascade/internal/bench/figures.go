@@ -60,7 +60,7 @@ type IperfFigures struct {
 
 func newFigures(c *Case, b *Bench) *Figures {
 	f := &Figures{
-		Case: c.Name, Nodes: c.Nodes, Size: c.Size, LineRate: c.Rate, Verified: !c.NoVerify, Encrypt: c.Encrypt, Compress: c.Compress,
+		Case: c.Name, Nodes: c.Nodes, Size: c.Size, LineRate: c.Rate, Verified: !c.NoVerify, Encrypt: c.Encrypt, Compress: compressions[c.Compress],
 		Chains: c.Chains, Window: c.Window, Loopback: b.Loopback, Failures: len(c.Kill) + len(c.Cut) + c.Dead, Wrong: []string{},
 		slow: map[string]bool{},
 	}

@@ -83,7 +83,9 @@ func (d data) Size() int64 { return d.size }
 
 // headOptions are the engine's options for a case.
 func headOptions(c *Case) kascade.HeadOptions {
-	return kascade.HeadOptions{Window: c.Window}
+	return kascade.HeadOptions{
+		Window: c.Window, ChunkSize: c.Chunk, Chains: c.Chains, Slow: c.Slow, Encrypt: c.Encrypt, Compress: c.Compress, NoVerify: c.NoVerify,
+	}
 }
 
 func (end *headEnd) take(res *kascade.Result) {
@@ -92,6 +94,12 @@ func (end *headEnd) take(res *kascade.Result) {
 		end.Nodes[name] = ""
 		if err != nil {
 			end.Nodes[name] = err.Error()
+		}
+	}
+	for _, n := range res.Slow {
+		end.Slow[n.Name] = n.Cause
+		if n.Side {
+			end.Slow[n.Name] += "; beside the chain"
 		}
 	}
 }

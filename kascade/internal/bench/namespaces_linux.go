@@ -45,7 +45,7 @@ func (b *Bench) network(c *Case) (network, error) {
 		return nil, errors.New("network namespaces need root: run as root, or with --loopback")
 	}
 	if err := sweep(); err != nil {
-		b.Warn("leftovers of an earlier benchmark cannot be removed: %v", err)
+		b.Log("leftovers of an earlier benchmark cannot be removed: %v", err)
 	}
 	n := &namespaces{nodes: c.Nodes}
 	if err := n.make(c); err != nil {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"kadeploy/kascade"
 )
 
 // units of sizes and rates, in bytes or bytes per second. Longer ones first: "kbit" ends in "bit".
@@ -84,4 +86,16 @@ func ParseNodes(s string) ([]int, error) {
 		list = append(list, n)
 	}
 	return list, nil
+}
+
+var compressions = map[kascade.Compression]string{kascade.CompressAuto: "auto", kascade.CompressOff: "off", kascade.CompressOn: "on"}
+
+// ParseCompression reads auto, on or off.
+func ParseCompression(s string) (kascade.Compression, error) {
+	for c, name := range compressions {
+		if s == name {
+			return c, nil
+		}
+	}
+	return 0, fmt.Errorf("%q: compression is auto, on or off", s)
 }
