@@ -5,6 +5,7 @@
 package chain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -21,6 +22,8 @@ const (
 	maxStrikes = 3
 	maxAvoided = 2
 	retryDelay = 50 * time.Millisecond // doubled with each strike
+	// maxBranches is how many slow nodes read from the head beside a chain that runs.
+	maxBranches = 4
 	// Less would be noise: a control link has a beat of 200 ms.
 	leastDeadAfter = time.Second
 	leastSuspicion = 600 * time.Millisecond
@@ -33,6 +36,9 @@ type Config struct {
 	Window      int64    // bytes that a relay holds
 	DeadAfter   time.Duration
 	StartWithin time.Duration
+	Chains      int // that start at the head; 0: 1
+	Slow        Policy
+	Line        float64 // bytes per second of the head's link; 0: not known
 }
 
 // State is what a node is doing (SPEC, section 7).
@@ -71,21 +77,37 @@ type node struct {
 	strikes  int           // attempts in a row that brought no byte
 	attached int64         // received when it was attached
 	avoid    map[int]bool  // nodes that it could not read from
+
+	run    int  // the chain that it belongs to
+	side   bool // taken out of its chain: it reads from the head, and nobody from it
+	branch bool // it came late or is slow, or reads from one that is: the head feeds it with what the chains leave
+	paced  bool // the head was told so
+	slow   string
+	load   load
 }
 
 // Chain is the state of one broadcast.
 type Chain struct {
 	cfg   Config
 	nodes []node
-	order []int // those that have taken their place
+	order []int // those that have taken their place, chain by chain
 	begun bool
+	dirty bool // something has changed that settle looks at
 	out   []Command
+
+	feed      map[int]*load // of the head, by reader
+	suspicion map[int]suspicion
+	trial     *trial
+	trialAt   time.Duration // no trial without proof in advance before this
+	failures  int           // of such trials
 }
 
 // New is a chain whose nodes have not answered yet, at time 0.
 func New(cfg Config) *Chain {
 	cfg.DeadAfter = max(cfg.DeadAfter, leastDeadAfter)
-	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names))}
+	cfg.Chains = max(1, min(cfg.Chains, len(cfg.Names)))
+	cfg.Slow.fill()
+	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names)), feed: map[int]*load{}, suspicion: map[int]suspicion{}}
 	for i := range c.nodes {
 		c.nodes[i].prev = none
 		c.nodes[i].avoid = map[int]bool{}
@@ -131,16 +153,37 @@ func (c *Chain) begin(now time.Duration) {
 	if ready == 0 || (waiting > 0 && now < c.suspectAfter()) {
 		return
 	}
-	c.begun = true
+	c.begun, c.dirty = true, true
 	for i := range c.nodes {
 		if s := c.nodes[i].state; s != Waiting && s != Failed {
 			c.order = append(c.order, i)
 		}
 	}
+	for at, i := range c.order {
+		c.nodes[i].run = at * c.cfg.Chains / len(c.order)
+	}
 	// Who has the start already cannot feed those who need it.
 	slices.SortStableFunc(c.order, func(a, b int) int {
-		return int(min(max(c.nodes[a].received-c.nodes[b].received, -1), 1))
+		x, y := &c.nodes[a], &c.nodes[b]
+		return cmp.Or(cmp.Compare(x.run, y.run), cmp.Compare(x.received, y.received))
 	})
+}
+
+// place puts node i, which came late, at the end of the shortest chain.
+func (c *Chain) place(i int) {
+	length := make([]int, c.cfg.Chains)
+	for _, j := range c.order {
+		if c.serves(j) {
+			length[c.nodes[j].run]++
+		}
+	}
+	run := slices.Index(length, slices.Min(length))
+	c.nodes[i].run = run
+	at := len(c.order)
+	for at > 0 && c.nodes[c.order[at-1]].run > run {
+		at--
+	}
+	c.order = slices.Insert(c.order, at, i)
 }
 
 // settle makes true what must be true after every event: whoever needs bytes has a
@@ -149,24 +192,67 @@ func (c *Chain) settle(now time.Duration) {
 	if !c.begun {
 		c.begin(now)
 	}
-	// From the end, so that every node knows its reader before it gets a byte.
-	for _, i := range slices.Backward(c.order) {
+	for c.dirty {
+		c.dirty = false
+		// From the end, so that every node knows its reader before it gets a byte.
+		for _, i := range slices.Backward(c.order) {
+			n := &c.nodes[i]
+			if c.needs(i) && (n.prev == none || n.prev != Head && !c.serves(n.prev)) {
+				if p := c.previous(i); p != Head || !n.side || c.branches() < maxBranches {
+					c.attach(now, i, p)
+				}
+			}
+		}
+		for i := len(c.nodes) - 1; i >= 0; i-- {
+			n := &c.nodes[i]
+			if n.released || (n.state != Done && n.state != Relaying) || c.feeds(i) {
+				continue
+			}
+			n.released, c.dirty = true, true
+			c.emit(Release{i})
+			if n.state == Relaying {
+				c.leave(i)
+			}
+		}
+		c.pace()
+	}
+}
+
+// pace tells the head which of its readers get only what the chains leave.
+func (c *Chain) pace() {
+	flowing := c.flowing()
+	for _, i := range c.order {
 		n := &c.nodes[i]
-		if c.needs(i) && (n.prev == none || n.prev != Head && !c.serves(n.prev)) {
-			c.attach(now, i, c.previous(i))
+		if want := n.branch && n.prev == Head && flowing && c.needs(i); want != n.paced {
+			n.paced = want
+			c.emit(Pace{Node: i, On: want})
 		}
 	}
-	for i := len(c.nodes) - 1; i >= 0; i-- {
-		n := &c.nodes[i]
-		if n.released || (n.state != Done && n.state != Relaying) || c.feeds(i) {
-			continue
-		}
-		n.released = true
-		c.emit(Release{i})
-		if n.state == Relaying {
-			c.leave(i)
+}
+
+// flowing tells whether a chain still needs bytes from the head.
+func (c *Chain) flowing() bool {
+	for _, i := range c.order {
+		if !c.nodes[i].branch && c.needs(i) {
+			return true
 		}
 	}
+	return false
+}
+
+// branches counts the side branches that run beside a chain; without a chain they are
+// not counted.
+func (c *Chain) branches() int {
+	if !c.flowing() {
+		return 0
+	}
+	n := 0
+	for _, i := range c.order {
+		if c.nodes[i].side && c.nodes[i].prev == Head && c.needs(i) {
+			n++
+		}
+	}
+	return n
 }
 
 // needs tells whether node i must get more bytes, for itself or for its readers.
@@ -202,17 +288,17 @@ func (c *Chain) serves(i int) bool {
 // previous is from whom node i should read: the nearest before it that can.
 func (c *Chain) previous(i int) int {
 	n := &c.nodes[i]
-	if len(n.avoid) >= maxAvoided {
+	if n.side || len(n.avoid) >= maxAvoided {
 		return Head
 	}
-	for at := slices.Index(c.order, i) - 1; at >= 0; at-- {
+	for at := slices.Index(c.order, i) - 1; at >= 0 && c.nodes[c.order[at]].run == n.run; at-- {
 		p := c.order[at]
-		if !c.serves(p) || n.avoid[p] {
+		if !c.serves(p) || c.nodes[p].side || n.avoid[p] {
 			continue
 		}
-		// Only of a node that was never fed is it known exactly what it has. One that was
-		// is at most some windows behind: that gap is filled, and it stays in the chain.
-		if n.prev == none && c.nodes[p].oldest > n.received+c.cfg.Window {
+		// A node of the chain is at most some windows behind: that gap is filled. One that
+		// came late would hold up the chain with it.
+		if (n.prev == none || n.branch) && c.nodes[p].oldest > n.received+c.cfg.Window {
 			return Head
 		}
 		return p
@@ -227,12 +313,29 @@ func (c *Chain) attach(now time.Duration, i, p int) {
 		n.strikes = 0
 		c.drop(i)
 	}
+	// Who comes late to a chain that runs, or reads from one that does, must not hold it up.
+	if p == Head {
+		n.branch = n.branch || n.prev == none && c.late(i)
+	} else if !n.side {
+		n.branch = c.nodes[p].branch
+	}
 	n.prev, n.retryAt, n.attached, n.advanced = p, 0, n.received, now
 	n.gen++
+	n.load.reset(now)
 	if p != Head {
 		c.emit(Expect{Node: p, Reader: i, Gen: n.gen, From: n.received})
 	}
 	c.emit(Attach{Node: i, Previous: p, Gen: n.gen})
+}
+
+// late tells whether node i, which was never fed, stands behind others of its chain that run.
+func (c *Chain) late(i int) bool {
+	for at := slices.Index(c.order, i) - 1; at >= 0 && c.nodes[c.order[at]].run == c.nodes[i].run; at-- {
+		if p := c.order[at]; c.serves(p) && c.nodes[p].received > c.nodes[i].received+c.cfg.Window {
+			return true
+		}
+	}
+	return false
 }
 
 // drop tells the previous of node i to forget it.
@@ -245,6 +348,7 @@ func (c *Chain) drop(i int) {
 // fail ends node i's part. It stays in order, where it serves nobody any more.
 func (c *Chain) fail(i int, reason string) {
 	n := &c.nodes[i]
+	c.dirty = true
 	switch n.state {
 	case Failed:
 		return
@@ -262,6 +366,7 @@ func (c *Chain) fail(i int, reason string) {
 // leave makes node i failed, with the reason that it has.
 func (c *Chain) leave(i int) {
 	c.nodes[i].state = Failed
+	c.dirty = true
 	c.drop(i)
 }
 

@@ -30,6 +30,18 @@ type Stop struct {
 	Reason string
 }
 
+// Pace: the head gives Node only what the chains leave, or, if not On, all it takes.
+type Pace struct {
+	Node int
+	On   bool
+}
+
+// Slow: Node holds, or held, its chain up, for this reason; for the log.
+type Slow struct {
+	Node  int
+	Cause string
+}
+
 func (c Attach) String() string {
 	return fmt.Sprintf("attach %d to %d gen=%d", c.Node, c.Previous, c.Gen)
 }
@@ -39,3 +51,10 @@ func (c Expect) String() string {
 func (c Drop) String() string    { return fmt.Sprintf("drop reader %d at %d", c.Reader, c.Node) }
 func (c Release) String() string { return fmt.Sprintf("release %d", c.Node) }
 func (c Stop) String() string    { return fmt.Sprintf("stop %d: %s", c.Node, c.Reason) }
+func (c Slow) String() string    { return fmt.Sprintf("slow %d: %s", c.Node, c.Cause) }
+func (c Pace) String() string {
+	if c.On {
+		return fmt.Sprintf("pace %d", c.Node)
+	}
+	return fmt.Sprintf("unpace %d", c.Node)
+}

@@ -17,11 +17,26 @@ type Ready struct {
 	Have int64
 }
 
-// Status: how far a node is.
+// Status: how far a node is, and what it did with its time.
 type Status struct {
 	Node                       int
 	Received, Consumed, Oldest int64
 	Full                       bool
+	Times                      Times
+}
+
+// Times is what a node spent the last Period with (SPEC, STATUS). The zero value says nothing.
+type Times struct {
+	Period                                 time.Duration
+	Starved, Blocked, NoRoom, Sink, Verify time.Duration
+	SinkRate                               int64 // bytes per second of Sink; 0: it was not used
+}
+
+// Feed: what the head spent the last Period with for one reader: waiting for its own
+// source, and for the reader to take what it writes.
+type Feed struct {
+	Reader                  int
+	Period, Source, Blocked time.Duration
 }
 
 // Lost: a node gets nothing more from the previous of generation Gen.
@@ -67,8 +82,9 @@ func (e Ready) apply(c *Chain, now time.Duration) {
 		n.state = Finishing
 	}
 	if c.begun {
-		c.order = append(c.order, e.Node)
+		c.place(e.Node)
 	}
+	c.dirty = true
 }
 
 func (e Status) apply(c *Chain, now time.Duration) {
@@ -84,10 +100,24 @@ func (e Status) apply(c *Chain, now time.Duration) {
 	if e.Received > n.received {
 		n.advanced = now
 	}
+	n.load.add(now, e.Received-n.received, e.Times)
 	n.received, n.consumed, n.oldest, n.full = e.Received, e.Consumed, e.Oldest, e.Full
-	if n.state == Receiving && n.received == c.cfg.Size {
-		n.state = Finishing
+	if n.received == c.cfg.Size {
+		c.dirty = true
+		if n.state == Receiving {
+			n.state = Finishing
+		}
 	}
+	c.observe(now, e.Node)
+}
+
+func (e Feed) apply(c *Chain, now time.Duration) {
+	l := c.feed[e.Reader]
+	if l == nil {
+		l = &load{}
+		c.feed[e.Reader] = l
+	}
+	l.add(now, 0, Times{Period: e.Period, Starved: e.Source, Blocked: e.Blocked})
 }
 
 func (e Lost) apply(c *Chain, now time.Duration) {
@@ -128,7 +158,7 @@ func (e SinkFailed) apply(c *Chain, now time.Duration) {
 	switch n.state {
 	case Receiving, Finishing:
 		n.heard = now
-		n.state, n.reason = Relaying, e.Reason
+		n.state, n.reason, c.dirty = Relaying, e.Reason, true
 	case Failed, Relaying:
 	default:
 		c.misbehave(e.Node, "SINK-FAILED")
@@ -140,7 +170,7 @@ func (e Finished) apply(c *Chain, now time.Duration) {
 	switch n.state {
 	case Finishing:
 		n.heard = now
-		n.state, n.consumed = Done, c.cfg.Size
+		n.state, n.consumed, c.dirty = Done, c.cfg.Size, true
 	case Failed:
 	default:
 		c.misbehave(e.Node, "DONE")
@@ -185,6 +215,7 @@ func (Tick) apply(c *Chain, now time.Duration) {
 			c.strike(now, i, fmt.Sprintf("no byte for %v", c.cfg.DeadAfter))
 		}
 	}
+	c.judge(now)
 }
 
 // dead tells whether node i has been silent for too long. What its readers get is a
