@@ -54,8 +54,9 @@ type head struct {
 	events    chan chain.Event
 	failed    chan error // why the head itself cannot go on
 	port      *dataPort
+	feeds     *feeds
 	refetched atomic.Int64
-	rates     []rate
+	rates     []nodeRates
 	wg        sync.WaitGroup
 }
 
@@ -95,7 +96,7 @@ func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, er
 		names[p.Name] = true
 		h.peers = append(h.peers, &peer{Peer: p, link: newLink(p.Control)})
 	}
-	h.rates = make([]rate, len(peers))
+	h.rates = make([]nodeRates, len(peers))
 	return h, nil
 }
 
@@ -127,11 +128,12 @@ func (h *head) run(outer context.Context) (*Result, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(outer))
 	defer cancel()
 	start := time.Now()
-	cfg := chain.Config{Size: h.m.Size, Window: h.opts.Window, DeadAfter: h.opts.DeadAfter, StartWithin: h.opts.StartWithin}
+	cfg := chain.Config{Size: h.m.Size, Window: h.opts.Window, DeadAfter: h.opts.DeadAfter, StartWithin: h.opts.StartWithin, Chains: h.opts.Chains, Slow: h.opts.Slow.policy()}
 	for _, p := range h.peers {
 		cfg.Names = append(cfg.Names, p.Name)
 	}
 	h.chain = chain.New(cfg)
+	h.feeds = newFeeds(h.m.ChunkSize)
 	var err error
 	if h.port, err = listen(ctx, h.opts.Listen, h.key[:], h.opts.Encrypt, h.log, h.open); err != nil {
 		for _, p := range h.peers {
@@ -158,7 +160,7 @@ func (h *head) decide(outer context.Context, start time.Time) error {
 	defer ticker.Stop()
 	// The chain's clock does not run on while this process sleeps: what the nodes said
 	// meanwhile is not read yet, and their silence means nothing.
-	var now, reported time.Duration
+	var now, reported, fed time.Duration
 	last := start
 	step := func(ev chain.Event) {
 		t := time.Now()
@@ -189,15 +191,21 @@ func (h *head) decide(outer context.Context, start time.Time) error {
 			for len(h.events) > 0 {
 				step(<-h.events)
 			}
+			if now-fed >= beat {
+				fed = now
+				for _, ev := range h.feeds.events() {
+					step(ev)
+				}
+			}
 			step(chain.Tick{})
 			if h.opts.Progress != nil && time.Since(start)-reported >= h.opts.Report {
 				reported = time.Since(start)
-				h.opts.Progress(h.progress(reported))
+				h.opts.Progress(h.progress(reported, now))
 			}
 		}
 	}
 	if h.opts.Progress != nil {
-		h.opts.Progress(h.progress(time.Since(start)))
+		h.opts.Progress(h.progress(time.Since(start), now))
 	}
 	return failure
 }
@@ -226,6 +234,10 @@ func (h *head) obey(cmd chain.Command) {
 	case chain.Stop:
 		h.log.Warn("node stopped", "node", h.peers[c.Node].Name, "reason", c.Reason)
 		h.part(c.Node, &wire.Stop{Reason: c.Reason}, stoppedWait)
+	case chain.Pace:
+		h.feeds.pace(uint32(c.Node), c.On)
+	case chain.Slow:
+		h.log.Warn("node is slow", "node", h.peers[c.Node].Name, "cause", c.Cause)
 	default:
 		panic(fmt.Sprintf("kascade: unknown command %v", cmd))
 	}
@@ -271,6 +283,9 @@ func (h *head) result(elapsed time.Duration) *Result {
 	r := &Result{Nodes: map[string]error{}, Sent: h.port.sent.Load(), Refetched: h.refetched.Load(), Elapsed: elapsed}
 	for _, i := range h.chain.Order() {
 		r.Order = append(r.Order, h.peers[i].Name)
+		if v := h.chain.View(i); v.Slow != "" {
+			r.Slow = append(r.Slow, SlowNode{Name: h.peers[i].Name, Cause: v.Slow, Side: v.Side})
+		}
 	}
 	for i, p := range h.peers {
 		r.Nodes[p.Name] = nil

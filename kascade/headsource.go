@@ -78,7 +78,9 @@ func (h *head) open(r wire.Request) (wire.Answer, pieces) {
 	}
 	from := h.newChunkReader(int64(r.From))
 	switch r.Kind {
-	case wire.Follow, wire.Gap:
+	case wire.Follow:
+		return wire.Answer{Start: r.From}, h.feeds.follow(r.Reader, from)
+	case wire.Gap:
 	case wire.Chunk:
 		if r.From == r.To {
 			return wire.Answer{Status: wire.Refused}, nil

@@ -24,14 +24,18 @@ func (r *rate) update(now time.Duration, bytes int64) float64 {
 	return r.perS
 }
 
-// progress is the picture of the chain.
-func (h *head) progress(elapsed time.Duration) Progress {
-	p := Progress{Elapsed: elapsed, Size: h.m.Size, Sent: h.port.sent.Load()}
+// nodeRates are what one node receives and consumes.
+type nodeRates struct{ received, consumed rate }
+
+// progress is the picture of the chain; now is the chain's time.
+func (h *head) progress(elapsed, now time.Duration) Progress {
+	p := Progress{Elapsed: elapsed, Size: h.m.Size, Sent: h.port.sent.Load(), Left: -1}
+	sum := summary{size: p.Size}
 	for _, i := range h.chain.Order() {
 		v := h.chain.View(i)
 		n := NodeProgress{
 			Name: h.peers[i].Name, State: states[v.State], Received: v.Received, Consumed: v.Consumed, Full: v.Full,
-			Rate: h.rates[i].update(elapsed, v.Received),
+			Rate: h.rates[i].received.update(elapsed, v.Received), Slow: v.Slow, Side: v.Side, Chain: v.Chain,
 		}
 		if v.Previous != chain.Head {
 			n.Previous = h.peers[v.Previous].Name
@@ -40,8 +44,70 @@ func (h *head) progress(elapsed time.Duration) Progress {
 			n.Err = errors.New(v.Reason)
 		}
 		p.Nodes = append(p.Nodes, n)
+		consumes := h.rates[i].consumed.update(elapsed, v.Consumed)
+		if v.State == chain.Receiving || v.State == chain.Finishing {
+			sum.add(v, consumes)
+		}
+	}
+	p.Rate, p.Left = sum.rate(), sum.left()
+	if l, ok := h.chain.Slowest(now); ok {
+		p.Slowest, p.Why = h.peers[l.Node].Name, l.Cause
 	}
 	return p
+}
+
+// summary is how fast those are that still consume.
+type summary struct {
+	size     int64
+	nodes    int     // of the chains
+	rates    float64 // of these, together
+	behind   int64   // bytes that the last of these needs
+	branches float64 // seconds that the slowest branch needs
+	unknown  bool    // a branch does not advance
+	all      float64 // bytes per second of the branches together
+	count    int
+}
+
+func (s *summary) add(v chain.View, rate float64) {
+	rest := s.size - v.Consumed
+	if !v.Branch {
+		s.nodes++
+		s.rates += rate
+		s.behind = max(s.behind, rest)
+		return
+	}
+	s.count++
+	s.all += rate
+	if rest > 0 && rate < 1 {
+		s.unknown = true
+		return
+	}
+	s.branches = max(s.branches, float64(rest)/max(rate, 1))
+}
+
+// rate is that of a node of the chains; when only branches are left, of one of these.
+func (s *summary) rate() float64 {
+	switch {
+	case s.nodes > 0:
+		return s.rates / float64(s.nodes)
+	case s.count > 0:
+		return s.all / float64(s.count)
+	}
+	return 0
+}
+
+func (s *summary) left() time.Duration {
+	seconds := s.branches
+	if s.nodes > 0 && s.behind > 0 {
+		if s.rates < 1 {
+			return -1
+		}
+		seconds = max(seconds, float64(s.behind)/s.rate())
+	}
+	if s.unknown || seconds > 1e9 {
+		return -1
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 var states = map[chain.State]State{

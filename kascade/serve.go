@@ -3,7 +3,9 @@ package kascade
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
+	"time"
 
 	"kadeploy/kascade/internal/chain"
 	"kadeploy/kascade/internal/wire"
@@ -94,7 +96,7 @@ func (h *head) event(i int, m wire.Message) (chain.Event, error) {
 		h.peers[i].port = m.Port
 		return chain.Ready{Node: i, Have: int64(m.Have)}, nil
 	case *wire.Status:
-		return chain.Status{Node: i, Received: int64(m.Received), Consumed: int64(m.Consumed), Oldest: int64(m.Oldest), Full: m.Full}, nil
+		return chain.Status{Node: i, Received: int64(m.Received), Consumed: int64(m.Consumed), Oldest: int64(m.Oldest), Full: m.Full, Times: times(m)}, nil
 	case *wire.Lost:
 		h.log.Info("previous lost", "node", h.peers[i].Name, "kind", m.Kind, "reason", m.Reason)
 		return chain.Lost{Node: i, Gen: m.Gen, Reason: m.Reason}, nil
@@ -110,4 +112,13 @@ func (h *head) event(i int, m wire.Message) (chain.Event, error) {
 		return chain.Gone{Node: i, Reason: m.Reason}, fmt.Errorf("node failed: %s", m.Reason)
 	}
 	return nil, &wire.ProtocolError{What: fmt.Sprintf("message %d from a node", m.Type())}
+}
+
+// times is what a node did, as the chain wants it.
+func times(m *wire.Status) chain.Times {
+	micros := func(n uint32) time.Duration { return time.Duration(n) * time.Microsecond }
+	return chain.Times{
+		Period: micros(m.Period), Starved: micros(m.Starved), Blocked: micros(m.Blocked), NoRoom: micros(m.NoRoom),
+		Sink: micros(m.Sink), Verify: micros(m.Verify), SinkRate: int64(min(m.SinkRate, math.MaxInt64)),
+	}
 }

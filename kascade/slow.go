@@ -1,9 +1,12 @@
 package kascade
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
+
+	"kadeploy/kascade/internal/chain"
 )
 
 // SlowMode is what is done about a node that holds up its chain.
@@ -47,4 +50,10 @@ type SlowNode struct {
 	Name  string
 	Cause string // for people: "its disk or command", "its link from node-3", "its CPU"
 	Side  bool   // it went on from the head as a side branch
+}
+
+// policy is s as the chain wants it.
+func (s Slow) policy() chain.Policy {
+	modes := map[SlowMode]chain.Mode{SlowSide: chain.ModeSide, SlowWait: chain.ModeWait, SlowDrop: chain.ModeDrop}
+	return chain.Policy{Mode: modes[s.Mode], Share: cmp.Or(s.Share, DefaultSlowShare), Patience: cmp.Or(s.Patience, DefaultSlowPatience)}
 }
