@@ -88,7 +88,7 @@ func TestTreesKeepToThemselves(t *testing.T) {
 var ranks = map[string]int{
 	// pure
 	"apperr": 0, "expression": 0, "profile": 0, "tree": 0,
-	"cluster": 1, "env": 1, "nodeset": 1,
+	"cluster": 1, "env": 1, "nodeset": 1, "stats": 1,
 	"workflow": 2,
 	// drivers
 	"engine": 3, "steps": 3, "command": 3,
@@ -99,7 +99,7 @@ var ranks = map[string]int{
 	"clientconf": 4, "ui": 4, "client": 5, "cli": 6,
 }
 
-var pure = []string{"expression", "apperr", "nodeset", "profile", "tree", "env", "cluster", "workflow"}
+var pure = []string{"expression", "apperr", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow"}
 
 var frontend = []string{"client", "ui", "cli", "clientconf"}
 

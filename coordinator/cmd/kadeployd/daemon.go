@@ -146,7 +146,10 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	for name, step := range all {
 		table[name] = step
 	}
-	journal := d.store.Journal()
+	journal, err := newJournal(d.store, server.Logs, d.log)
+	if err != nil {
+		return err
+	}
 	d.engine, err = engine.New(engine.Config{
 		Steps: table, Journal: journal, States: d.store, Logger: d.log,
 		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean,
@@ -189,6 +192,7 @@ func (d *daemon) buildAPI() (err error) {
 		RightsTable: rightsTable{d.store, server.Rights.Almighty},
 		Files:       d.files,
 		VLANs:       d.vlans,
+		Stats:       d.store,
 		Limits:      api.Limits{Preinstall: server.Environments.MaxPreinstall, Postinstall: server.Environments.MaxPostinstall},
 		Verbosity:   server.Verbosity.Clients,
 		Closing:     d.closing,

@@ -171,6 +171,7 @@ type Config struct {
 	RightsTable   RightsTable // optional: without it /rights does not exist
 	Files         Files
 	VLANs         VLANs  // optional: without it there are none
+	Stats         Stats  // optional: without it /stats does not exist
 	Limits        Limits // optional: 20 MiB each
 	Verbosity     int    // of clients that ask for none; 3 if 0
 	Now           func() time.Time

@@ -26,6 +26,9 @@ func (s *server) table() []route {
 	if s.RightsTable != nil {
 		routes = append(routes, s.rightsRoutes()...)
 	}
+	if s.Stats != nil {
+		routes = append(routes, s.statsRoutes()...)
+	}
 	routes = append(routes, s.operation(workflow.Deploy, map[string]handler{http.MethodPost: s.createDeployment})...)
 	routes = append(routes, s.operation(workflow.Reboot, map[string]handler{http.MethodPost: s.createReboot})...)
 	routes = append(routes, s.operation(workflow.Power, map[string]handler{

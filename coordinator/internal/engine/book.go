@@ -32,6 +32,7 @@ type entry struct {
 	out      string // end of the last output of a command on it
 	span     int    // index of its open span
 	passed   []passage
+	stages   []stage // by macro-step
 }
 
 // passage is a micro-step that a node has behind it.
@@ -52,7 +53,7 @@ func newBook(parts []*part) *book {
 	for _, p := range parts {
 		for _, n := range p.nodes {
 			b.order = append(b.order, n)
-			b.nodes[n] = &entry{part: p, span: -1}
+			b.nodes[n] = &entry{part: p, span: -1, stages: make([]stage, len(p.plan.Macros))}
 		}
 		for i, m := range p.plan.Macros { // all clusters have the same macro-steps
 			if i == len(b.macros) {
@@ -108,6 +109,7 @@ func (b *book) entered(p *part, now time.Time, n workflow.Entered) {
 			b.done(e.macro, now)
 		}
 		e.macro, e.instance, e.micro, e.entered, e.running = m, n.Run.Instance, n.Micro, now, true
+		e.stages[m].enter(n.Run, now)
 		if n.Micro == workflow.WaitReboot {
 			e.state = "reboot_in_progress"
 		}
@@ -128,6 +130,7 @@ func (b *book) leave(e *entry, now time.Time, failure string) {
 	}
 	s := &b.spans[e.span]
 	s.Ended, s.Error = now, failure
+	e.stages[e.macro].ended = now
 	e.span, e.running = -1, false
 	e.passed = append(e.passed, passage{e.instance, e.micro, failure != "", now.Sub(e.entered)})
 	if e.micro == workflow.WaitReboot && failure == "" {
@@ -135,11 +138,14 @@ func (b *book) leave(e *entry, now time.Time, failure string) {
 	}
 }
 
+// cancelled is why nodes fail whose operation somebody ended.
+const cancelled = "the operation was cancelled"
+
 func (b *book) judge(name string, now time.Time, j workflow.Judged) {
 	e := b.nodes[name]
 	reason := j.Reason
 	if j.Verdict == workflow.VerdictAborted && reason == "" {
-		reason = "the operation was cancelled"
+		reason = cancelled
 	}
 	b.leave(e, now, reason)
 	e.verdict, e.state = j.Verdict, string(j.Verdict)

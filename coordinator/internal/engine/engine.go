@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"kadeploy/coordinator/internal/stats"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -25,7 +26,8 @@ type Step interface {
 type Journal interface {
 	Begin(ctx context.Context, req *workflow.Request) error
 	Append(ctx context.Context, records []workflow.Record) error
-	End(ctx context.Context, id string) error
+	// End notes that a workflow is over, and what is kept of it; nil if it cannot be told.
+	End(ctx context.Context, id string, kept *stats.Record) error
 }
 
 // NodeStates is the store's idea of what each node is doing.

@@ -18,6 +18,7 @@ import (
 
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/stats"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -30,7 +31,8 @@ type memory struct {
 	records []workflow.Record
 	ended   []string
 	states  map[string]string
-	broken  error // of Append
+	broken  error         // of Append
+	kept    *stats.Record // of the workflow that ended last
 }
 
 func newMemory() *memory {
@@ -54,10 +56,11 @@ func (m *memory) Append(_ context.Context, records []workflow.Record) error {
 	return nil
 }
 
-func (m *memory) End(_ context.Context, id string) error {
+func (m *memory) End(_ context.Context, id string, kept *stats.Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended = append(m.ended, id)
+	m.kept = kept
 	return nil
 }
 

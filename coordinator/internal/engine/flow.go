@@ -314,7 +314,7 @@ func (f *flow) endJournal(ctx context.Context) error {
 	if !f.begun {
 		return nil
 	}
-	return f.engine.cfg.Journal.End(ctx, f.req.ID)
+	return f.engine.cfg.Journal.End(ctx, f.req.ID, f.record())
 }
 
 // fail notes a failure of the whole workflow. Nodes without a verdict get it as their reason.

@@ -55,7 +55,7 @@ func (e *Engine) recoverOne(ctx context.Context, w workflow.Interrupted) error {
 	if err := f.abandon(ctx); err != nil {
 		return err
 	}
-	if err := e.cfg.Journal.End(ctx, w.Request.ID); err != nil {
+	if err := e.cfg.Journal.End(ctx, w.Request.ID, f.record()); err != nil {
 		return fmt.Errorf("journal its end: %w", err)
 	}
 	f.logger.Warn("workflow was interrupted by the end of the coordinator; its unfinished nodes failed")
@@ -124,5 +124,5 @@ func (e *Engine) release(ctx context.Context, req *workflow.Request) error {
 			return fmt.Errorf("write the state of its nodes: %w", err)
 		}
 	}
-	return e.cfg.Journal.End(ctx, req.ID)
+	return e.cfg.Journal.End(ctx, req.ID, nil)
 }

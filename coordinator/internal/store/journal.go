@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"kadeploy/coordinator/internal/stats"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -16,6 +17,8 @@ import (
 // given is on the disk when it returns nil. Transitions that several workflows
 // append at the same time share one transaction, and so one flush.
 type Journal struct {
+	NoLog bool // nothing is written into the log of operations
+
 	store *Store
 
 	mu      sync.Mutex
@@ -134,8 +137,9 @@ func (j *Journal) commit(group ...*appending) error {
 	})
 }
 
-// End notes that a workflow is over, and drops those that have been for long.
-func (j *Journal) End(ctx context.Context, id string) error {
+// End notes that a workflow is over, writes what is kept of it (nil: nothing) into
+// the log of operations, and drops the journals of those that have been for long.
+func (j *Journal) End(ctx context.Context, id string, kept *stats.Record) error {
 	now := j.store.now()
 	err := j.store.update(ctx, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, "UPDATE journal_workflows SET ended = ? WHERE id = ? AND ended IS NULL", now.UnixNano(), id)
@@ -144,6 +148,11 @@ func (j *Journal) End(ctx context.Context, id string) error {
 		}
 		if n, err := done.RowsAffected(); err != nil || n != 1 {
 			return errors.Join(err, errors.New("it was not begun, or has ended before"))
+		}
+		if kept != nil && !j.NoLog {
+			if err := insertRecord(ctx, tx, id, kept); err != nil {
+				return err
+			}
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM journal_workflows WHERE ended < ?", now.Add(-journalKept).UnixNano())
 		return err

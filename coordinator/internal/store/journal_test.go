@@ -58,7 +58,7 @@ func TestJournalRoundTrip(t *testing.T) {
 	if err := j.Append(ctx, records[2:]); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.End(ctx, "D-2"); err != nil {
+	if err := j.End(ctx, "D-2", nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := j.Unfinished(ctx)
@@ -91,7 +91,7 @@ func TestJournalRefuses(t *testing.T) {
 	if err := j.Append(ctx, one); err == nil {
 		t.Error("a transition was journalled twice")
 	}
-	if err := j.End(ctx, "D-9"); err == nil {
+	if err := j.End(ctx, "D-9", nil); err == nil {
 		t.Error("an unknown workflow ended")
 	}
 }
@@ -151,7 +151,7 @@ func TestJournalForgetsOldOnes(t *testing.T) {
 		if err := j.Append(ctx, []workflow.Record{{Workflow: id, Seq: 1, At: now}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := j.End(ctx, id); err != nil {
+		if err := j.End(ctx, id, nil); err != nil {
 			t.Fatal(err)
 		}
 		now = now.Add(journalKept + time.Hour)
