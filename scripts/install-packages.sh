@@ -9,11 +9,12 @@ packages='
 	dosfstools btrfs-progs e2fsprogs fdisk gdisk parted util-linux xfsprogs
 	iproute2 openssh-client openssh-server procps
 	mmdebstrap
+	openipmi
 	ipxe-qemu ovmf qemu-system-x86 seabios
 '
 # why, line by line: archives and the build; code made from .proto files; file systems and
 # partition tables (tests of the agent); the lab's network, logins, an sshd for tests, a look at processes;
-# roots of the mini-OS and of the demo environment; the lab's machines and their firmware.
+# roots of the mini-OS and of the demo environment; a simulated BMC; the lab's machines and their firmware.
 
 missing=
 for package in $packages; do

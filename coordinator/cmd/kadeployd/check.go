@@ -146,6 +146,9 @@ func describeCluster(line func(title, format string, args ...any), c *cluster.Cl
 		line(macro.name, "%s", strings.Join(ways, ", then "))
 	}
 	line("  commands", "%s", commands(&c.Remote))
+	if c.BMC != nil {
+		line("  controllers", "%s at %s, as %s, for the rest", c.BMC.Driver, c.BMC.Address, c.BMC.User)
+	}
 }
 
 func disk(p *cluster.Partitioning) string {

@@ -133,7 +133,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	all := steps.All(steps.Config{
 		Agents:        d.fleet,
 		Profiles:      profiles,
-		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, Logger: d.log}),
+		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, BMC: controllers{}, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
 		Broadcaster:   broadcast.Service{Logger: d.log, Options: headOptions(&server.Kascade)},
 		VLANs:         d.vlans,

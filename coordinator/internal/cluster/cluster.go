@@ -42,6 +42,7 @@ type Cluster struct {
 	UseIP        bool      // contact nodes by address instead of by name
 	Kexec        bool      // false: never kexec (site choice)
 	PXEHeaders   PXEHeaders
+	BMC          *BMC // for what Remote has no command; nil: none
 }
 
 // Partitioning says which disk is deployed on and which partition does what.
@@ -95,6 +96,22 @@ type Trusted struct {
 
 // TrustedEnv is an environment that is trusted; all are if none is listed.
 type TrustedEnv struct{ Name, User string }
+
+// Drivers of management controllers.
+const (
+	IPMI    = "ipmi"
+	Redfish = "redfish"
+)
+
+// BMC is how the management controllers of a cluster are reached.
+type BMC struct {
+	Driver   string // IPMI or Redfish
+	Address  string // host[:port], with the patterns of commands: HOSTNAME_SHORT-bmc.site
+	User     string
+	Password string `json:"-"`
+	CA       []byte // certificates that sign those of Redfish controllers; empty: the system's
+	Insecure bool   // do not check their certificates
+}
 
 // Levels of a reboot or power operation, from the gentlest on.
 const (

@@ -33,6 +33,7 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 	c.Startup = l.content(boot.Get("startup_script"))
 	c.SleepPing = seconds(boot.Get("sleep_time_before_ping"), 20)
 	c.Remote = l.remote(n.Get("remoteops"))
+	c.BMC = l.bmc(n.Get("bmc"))
 	c.Preinstalls = l.archives(n.Get("preinstall").Get("files"))
 	c.Postinstalls = l.archives(n.Get("postinstall").Get("files"))
 	c.Trusted = trusted(n.Get("trusted_deployment"))

@@ -25,6 +25,12 @@ func (p *performance) plan(level int, nodes []string) []unit {
 		set := []string{node}
 		var err error
 		switch {
+		case cmd.Line == "" && p.controlled(level):
+			var u unit
+			if u, err = p.controller(node, level); err == nil {
+				units = append(units, u)
+				continue
+			}
 		case cmd.Line == "":
 			err = fmt.Errorf("%s command is not provided", opName(p.op, level))
 		case cmd.Group != "":
@@ -36,7 +42,7 @@ func (p *performance) plan(level int, nodes []string) []unit {
 			}
 			var line string
 			if line, err = p.service.substitute(cmd.Line, node, set); err == nil {
-				units = append(units, unit{line, set})
+				units = append(units, unit{line: line, nodes: set})
 				continue
 			}
 		}

@@ -43,7 +43,17 @@ type Config struct {
 	Window    int           // machines that may be handled at once (50)
 	Sleep     time.Duration // between attempts to get into the window (10 s)
 	Timeout   time.Duration // of one command (2 min)
+	BMC       Controllers   // nil: there is none
 	Logger    *slog.Logger
+}
+
+// Controllers are the management controllers of machines, which do what the site
+// has no command for.
+type Controllers interface {
+	// Has tells whether a driver can do an operation at a level.
+	Has(driver string, op Op, level int) bool
+	// Control does it by the controller at host; of Status, answer is what the machine is.
+	Control(ctx context.Context, b cluster.BMC, host string, op Op, level int) (answer string, err error)
 }
 
 const (
@@ -57,6 +67,7 @@ type Service struct {
 	connector string
 	timeout   time.Duration
 	window    *window
+	bmc       Controllers
 	log       *slog.Logger
 }
 
@@ -74,7 +85,7 @@ func New(cfg Config) *Service {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{connector: cfg.Connector, timeout: cfg.Timeout, window: newWindow(cfg.Window, cfg.Sleep), log: cfg.Logger}
+	return &Service{connector: cfg.Connector, timeout: cfg.Timeout, window: newWindow(cfg.Window, cfg.Sleep), bmc: cfg.BMC, log: cfg.Logger}
 }
 
 // Perform does op for nodes, beginning at level, and calls report exactly once
@@ -119,9 +130,10 @@ type performance struct {
 	last   map[string]Outcome
 }
 
-// unit is one command line and the nodes that it is for.
+// unit is one command line and the nodes that it is for, or one controller of one node.
 type unit struct {
 	line  string
+	host  string // of the controller; empty: line is run
 	nodes []string
 }
 
@@ -145,13 +157,20 @@ func (p *performance) run(ctx context.Context, level int, units []unit, nodes []
 		}
 		wg.Go(func() {
 			defer release()
-			out := p.service.execute(ctx, u.line)
+			out := p.perform(ctx, u, level)
 			out.Level = level
 			p.settle(u, out, done)
 		})
 	}
 	wg.Wait()
 	return slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return done[n] })
+}
+
+func (p *performance) perform(ctx context.Context, u unit, level int) Outcome {
+	if u.host == "" {
+		return p.service.execute(ctx, u.line)
+	}
+	return p.service.control(ctx, *p.cluster.BMC, u, p.op, level)
 }
 
 // settle records a command's result for each of its nodes.
