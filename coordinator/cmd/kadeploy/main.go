@@ -1,7 +1,7 @@
 // Command kadeploy is what users type: it deploys environments on nodes,
 // reboots them and switches their power by asking a coordinator to. Under the
-// names kadeploy3, kaenv3, kareboot3, kapower3, kanodes3 and karights3 it is the
-// original's command of that name.
+// names kadeploy3, kaenv3, kareboot3, kapower3, kaconsole3, kanodes3 and karights3
+// it is the original's command of that name.
 package main
 
 import (
@@ -34,6 +34,7 @@ func main() {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Debug: debug, Trace: trace,
 		Getenv: os.Getenv, Home: home, User: acting, Login: login,
 		Password: askPassword, Terminal: columns, Enter: enter,
+		Typing: typing, Raw: raw,
 	}
 	os.Exit(app.Run(ctx, os.Args[1:]))
 }

@@ -76,3 +76,15 @@ func askPassword() (string, error) {
 	fmt.Fprintln(os.Stderr)
 	return string(password), err
 }
+
+func typing() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
+
+// raw hands each key over as it is typed, ^C included.
+func raw() (restore func(), err error) {
+	fd := int(os.Stdin.Fd())
+	before, err := term.MakeRaw(fd)
+	if err != nil {
+		return nil, err
+	}
+	return func() { term.Restore(fd, before) }, nil
+}

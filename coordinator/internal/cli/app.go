@@ -31,7 +31,9 @@ type App struct {
 	Terminal func() (columns int)   // 0: the output is not a terminal; else its width now
 	// Enter tells, until ctx ends, of each line that is typed on the terminal. It is
 	// nil, or gives nil, if the input is none.
-	Enter func(ctx context.Context) <-chan struct{}
+	Enter  func(ctx context.Context) <-chan struct{}
+	Typing func() bool                        // whether the input is a terminal
+	Raw    func() (restore func(), err error) // hands each key over as it is typed
 }
 
 // mistake is what the user did wrong, in whole sentences: they are shown as they are.
@@ -107,12 +109,13 @@ func (a *App) rewrite(root *cobra.Command, args []string) ([]string, error) {
 func (a *App) root() *cobra.Command {
 	name := filepath.Base(a.Name)
 	byName := map[string]func(string) *cobra.Command{
-		"kadeploy3": a.deployCommand,
-		"kaenv3":    a.envCommand,
-		"kareboot3": a.rebootCommand,
-		"kapower3":  a.powerCommand,
-		"kanodes3":  a.nodesCommand,
-		"karights3": a.rightsCommand,
+		"kadeploy3":  a.deployCommand,
+		"kaenv3":     a.envCommand,
+		"kareboot3":  a.rebootCommand,
+		"kapower3":   a.powerCommand,
+		"kaconsole3": a.consoleCommand,
+		"kanodes3":   a.nodesCommand,
+		"karights3":  a.rightsCommand,
 	}
 	var root *cobra.Command
 	if make := byName[name]; make != nil {
@@ -142,8 +145,8 @@ func (a *App) kadeploy() *cobra.Command {
 		Short: "Deploy operating systems on bare-metal nodes",
 		Long: `kadeploy installs operating systems on nodes, reboots them and switches their power.
 
-Under the names kadeploy3, kaenv3, kareboot3, kapower3, kanodes3 and karights3 this
-program behaves like the command of that name.
+Under the names kadeploy3, kaenv3, kareboot3, kapower3, kaconsole3, kanodes3 and
+karights3 this program behaves like the command of that name.
 
 ` + exitCodes,
 	}
@@ -152,6 +155,7 @@ program behaves like the command of that name.
 		a.envCommand("env"),
 		a.rebootCommand("reboot"),
 		a.powerCommand("power"),
+		a.consoleCommand("console"),
 		a.nodesCommand("nodes"),
 		a.rightsCommand("rights"),
 	)
