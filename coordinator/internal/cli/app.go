@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,7 +99,7 @@ func (a *App) rewrite(root *cobra.Command, args []string) ([]string, error) {
 	if err != nil {
 		return args, nil // cobra says what is wrong
 	}
-	head := slices.Clone(args[:len(args)-len(rest)])
+	head := strings.Fields(cmd.CommandPath())[1:]
 	rest, err = plain(cmd.Flags(), rest)
 	return append(head, rest...), err
 }

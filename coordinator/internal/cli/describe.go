@@ -32,6 +32,11 @@ func readDescription(ctx context.Context, a *App, from string) (*env.Description
 	for _, w := range warnings {
 		fmt.Fprintf(a.Stdout, "Warning[env_desc]: %s\n", w)
 	}
+	return d, absoluteFiles(d)
+}
+
+// absoluteFiles makes absolute the files of this host that a description names.
+func absoluteFiles(d *env.Description) (err error) {
 	uris := []*string{&d.Image.File}
 	if d.Preinstall != nil {
 		uris = append(uris, &d.Preinstall.Archive)
@@ -41,10 +46,10 @@ func readDescription(ctx context.Context, a *App, from string) (*env.Description
 	}
 	for _, uri := range uris {
 		if *uri, err = client.Absolute(*uri); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return d, nil
+	return nil
 }
 
 // readText reads a file of this host or of the web, that must be text.

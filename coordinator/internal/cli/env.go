@@ -12,7 +12,7 @@ import (
 // registry is kaenv3 (contract 1.6).
 type registry struct {
 	generic
-	list, print, add, remove      string
+	list, print, fromFile, remove string
 	setVisibility, destructive    string
 	imageSum, preSum, postSum     string
 	move                          bool
@@ -43,7 +43,7 @@ func (a *App) envCommand(name string) *cobra.Command {
 	fs.SortFlags = false
 	optional(cmd, &r.list, "list", "l", "PATTERN", "%", "list the environments whose name fits the pattern; % stands for anything")
 	fs.StringVarP(&r.print, "print", "p", "", "print the descriptions of the environment `NAME`")
-	fs.StringVarP(&r.add, "add", "a", "", "register the environment that a `FILE` or a URL describes")
+	fs.StringVarP(&r.fromFile, "add", "a", "", "register the environment that a `FILE` or a URL describes")
 	fs.StringVarP(&r.remove, "delete", "d", "", "delete the environment `NAME`: its latest version, or those that -s or --env-version choose")
 	fs.StringVar(&r.setVisibility, "set-visibility-tag", "", "give the environment `NAME` the visibility of -t")
 	fs.StringVar(&r.destructive, "toggle-destructive-tag", "", "make the environment `NAME` destructive, or no longer")
@@ -60,6 +60,9 @@ func (a *App) envCommand(name string) *cobra.Command {
 	fs.BoolVar(&r.yes, "yes", false, "delete without asking; it is asked on a terminal only")
 	fs.BoolVar(&r.secure, "secure", false, "let the server fetch files of this host over HTTPS")
 	r.generic.define(cmd)
+	if name == "env" { // under the old name a pattern may follow -l
+		cmd.AddCommand(a.envEditCommand(), a.envDiffCommand())
+	}
 	return cmd
 }
 

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,10 +94,19 @@ func (r *registry) notFound(name string) error {
 }
 
 func (r *registry) doAdd(ctx context.Context, s *session) error {
-	d, err := readDescription(ctx, s.app, r.add)
+	d, err := readDescription(ctx, s.app, r.fromFile)
 	if err != nil {
 		return err
 	}
+	var added registered
+	if err := r.add(ctx, s, d, &added); err != nil {
+		return err
+	}
+	return r.changed(s, []registered{added})
+}
+
+// add registers a description.
+func (r *registry) add(ctx context.Context, s *session, d *env.Description, added *registered) error {
 	m, err := asMap(d)
 	if err != nil {
 		return err
@@ -107,7 +118,15 @@ func (r *registry) doAdd(ctx context.Context, s *session) error {
 	if r.dryRun {
 		body["dry_run"] = true
 	}
-	return r.lending(ctx, s, d, body, func() error { return s.Post(ctx, "/environments/", body, nil) })
+	return r.lending(ctx, s, d, body, func() error { return s.Post(ctx, "/environments/", body, added) })
+}
+
+// changed tells programs which environments were changed. People were never told.
+func (r *registry) changed(s *session, all []registered) error {
+	if !r.json || r.dryRun {
+		return nil
+	}
+	return r.encode(s, all)
 }
 
 // lending does what makes the server read the files of an environment, while
@@ -154,16 +173,55 @@ func (r *registry) address(s *session, name string) (string, map[string]any) {
 }
 
 func (r *registry) doDelete(ctx context.Context, s *session) error {
+	if sure, err := r.sure(ctx, s); err != nil || !sure {
+		return err
+	}
 	path, body := r.address(s, r.remove)
-	return s.Delete(ctx, path, body, nil)
+	var removed []registered
+	if err := s.Delete(ctx, path, body, &removed); err != nil {
+		return err
+	}
+	return r.changed(s, removed)
+}
+
+// sure asks, on a terminal, whether what is to be deleted is meant.
+func (r *registry) sure(ctx context.Context, s *session) (bool, error) {
+	if r.yes || r.dryRun || r.json || !r.app.typing() {
+		return true, nil
+	}
+	mine := *r
+	mine.owner = cmp.Or(r.owner, s.actor)
+	found, err := mine.find(ctx, s, r.remove)
+	if err != nil || len(found) == 0 {
+		return err == nil, err // the server says that there is none
+	}
+	var names []string
+	for i := range found {
+		names = append(names, found[i].String())
+	}
+	fmt.Fprintf(r.app.Stderr, "Delete %s? [y/N] ", strings.Join(names, ", "))
+	answer, err := bufio.NewReader(r.app.Stdin).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return false, fmt.Errorf("ask whether to delete: %w", err)
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	if answer == "y" || answer == "yes" {
+		return true, nil
+	}
+	fmt.Fprintln(r.app.Stderr, "Nothing is deleted")
+	return false, nil
 }
 
 func (r *registry) change(ctx context.Context, s *session, name, what string, value any) error {
 	path, body := r.address(s, name)
 	body[what] = value
-	put := func() error { return s.Put(ctx, path, body, nil) }
+	var after json.RawMessage
+	put := func() error { return s.Put(ctx, path, body, &after) }
 	if !strings.HasSuffix(what, "_checksum") {
-		return put()
+		if err := put(); err != nil {
+			return err
+		}
+		return r.changed(s, environmentsOf(after))
 	}
 	found, err := r.find(ctx, s, name)
 	if err != nil {
@@ -172,7 +230,23 @@ func (r *registry) change(ctx context.Context, s *session, name, what string, va
 	if len(found) == 0 {
 		return r.notFound(name)
 	}
-	return r.lending(ctx, s, &found[0].Description, body, put)
+	if err := r.lending(ctx, s, &found[0].Description, body, put); err != nil {
+		return err
+	}
+	return r.changed(s, environmentsOf(after))
+}
+
+// environmentsOf reads an answer with one environment or a list of them.
+func environmentsOf(answer json.RawMessage) []registered {
+	var list []registered
+	if json.Unmarshal(answer, &list) == nil {
+		return list
+	}
+	var one registered
+	if json.Unmarshal(answer, &one) != nil {
+		return nil
+	}
+	return []registered{one}
 }
 
 func (r *registry) doMove(ctx context.Context, s *session) error {
@@ -191,6 +265,9 @@ func (r *registry) doMove(ctx context.Context, s *session) error {
 	var changed []registered
 	if err := s.Put(ctx, "/environments", body, &changed); err != nil {
 		return err
+	}
+	if r.json {
+		return r.encode(s, changed)
 	}
 	for _, e := range changed {
 		fmt.Fprintf(s.app.Stdout, "%s v%d\n", e.Name, e.Version)
