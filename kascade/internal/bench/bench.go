@@ -126,6 +126,9 @@ func (b *Bench) Measure(ctx context.Context, c *Case) (*Figures, error) {
 	if err := b.with(c, func(net network) error {
 		return b.rounds(ctx, c, src, net, f)
 	}); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	f.sum()

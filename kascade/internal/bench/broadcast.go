@@ -118,6 +118,7 @@ func (s *stage) startRelays(ctx context.Context, check bool) error {
 		o.Mark = s.c.Size / 2
 		if h, ok := s.harm(place); ok {
 			o.Mark = int64(h.Share * float64(s.c.Size))
+			o.Die = slices.Contains(s.c.Kill, h)
 		}
 		p, err := s.b.launch(s.net, place, o.Name, "relay", order{Relay: o})
 		if err != nil {
@@ -143,7 +144,7 @@ func (s *stage) harm(place int) (Harm, bool) {
 	return Harm{}, false
 }
 
-// watch follows a relay to its end, and harms it when its time has come.
+// watch follows a relay to its end, and pulls its cable when the time has come.
 func (s *stage) watch(ctx context.Context, i int) error {
 	p, place := s.relays[i], i+1
 	isPlace := func(h Harm) bool { return h.Node == place }
@@ -155,8 +156,7 @@ func (s *stage) watch(ctx context.Context, i int) error {
 		case e.Joined:
 			return s.net.cut(place)
 		case e.Mark && slices.ContainsFunc(s.c.Kill, isPlace):
-			p.kill()
-			return nil
+			return nil // it kills itself
 		case e.Mark && slices.ContainsFunc(s.c.Cut, isPlace):
 			return s.net.cut(place)
 		case e.Relay != nil:

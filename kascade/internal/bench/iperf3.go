@@ -29,7 +29,8 @@ func HasIperf() bool {
 
 const iperfPort = "5201"
 
-// iperf sends as many bytes as the case has over one hop.
+// iperf measures one hop: as many bytes as a shaped case has, so that the bursts that its
+// cables let through count alike.
 func iperf(ctx context.Context, net network, c *Case) (*hop, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -51,7 +52,7 @@ func iperf(ctx context.Context, net network, c *Case) (*hop, error) {
 	if err := listening(out); err != nil {
 		return nil, err
 	}
-	client := exec.CommandContext(ctx, "iperf3", iperfClient(net.address(0), address, c.Size)...)
+	client := exec.CommandContext(ctx, "iperf3", iperfClient(net.address(0), address, c)...)
 	var said, errs bytes.Buffer
 	client.Stdout, client.Stderr = &said, &errs
 	if err := net.start(0, client); err != nil {
@@ -69,8 +70,16 @@ func iperf(ctx context.Context, net network, c *Case) (*hop, error) {
 	return h, nil
 }
 
-func iperfClient(from, to netip.Addr, size int64) []string {
-	return []string{"-c", to.String(), "-B", from.String(), "-p", iperfPort, "-n", strconv.FormatInt(size, 10), "-C", "cubic", "-J"}
+// iperfTime is how long iperf3 sends where nothing limits it: a case's size would be there too
+// soon for a steady figure.
+const iperfTime = 2 * time.Second
+
+func iperfClient(from, to netip.Addr, c *Case) []string {
+	args := []string{"-c", to.String(), "-B", from.String(), "-p", iperfPort, "-C", "cubic", "-J"}
+	if c.Rate == 0 {
+		return append(args, "-t", strconv.Itoa(int(iperfTime.Seconds())))
+	}
+	return append(args, "-n", strconv.FormatInt(c.Size, 10))
 }
 
 // listening waits until the server says that it is.

@@ -83,6 +83,10 @@ func (n *namespaces) make(c *Case) error {
 
 // create makes a namespace and gives it a name, on a thread that ends with that.
 func (n *namespaces) create(suffix string) (netns.NsHandle, error) {
+	return n.createNamed(namespaceName(suffix))
+}
+
+func (n *namespaces) createNamed(name string) (netns.NsHandle, error) {
 	type made struct {
 		ns  netns.NsHandle
 		err error
@@ -90,12 +94,12 @@ func (n *namespaces) create(suffix string) (netns.NsHandle, error) {
 	c := make(chan made)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread is in the new namespace
-		ns, err := netns.NewNamed(namespaceName(suffix))
+		ns, err := netns.NewNamed(name)
 		c <- made{ns, err}
 	}()
 	m := <-c
 	if m.err != nil {
-		return m.ns, fmt.Errorf("namespace %s: %w", namespaceName(suffix), m.err)
+		return m.ns, fmt.Errorf("namespace %s: %w", name, m.err)
 	}
 	n.open = append(n.open, m.ns)
 	return m.ns, nil

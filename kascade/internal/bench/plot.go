@@ -43,7 +43,7 @@ func Plot(path string, all []*Figures) error {
 		values, names = append(values, v), append(names, s.name)
 	}
 	for _, n := range nodes {
-		labels = append(labels, strconv.Itoa(n))
+		labels = append(labels, fmt.Sprintf("%d nodes", n))
 	}
 	o := charts.NewLineChartOptionWithData(values)
 	o.Title.Text = "Throughput at the slowest receiver"
@@ -52,6 +52,7 @@ func Plot(path string, all []*Figures) error {
 	o.Legend.Offset = charts.OffsetStr{Left: "center", Top: "50"}
 	o.XAxis.Labels = labels
 	o.YAxis[0].Min = charts.Ptr(0.0)
+	o.ValueFormatter = func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 	o.Symbol = charts.Symbol{Shape: charts.SymbolDot}
 	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputPNG, Width: plotWidth, Height: plotHeight})
 	if err := p.LineChart(o); err != nil {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/zeebo/blake3"
@@ -42,7 +43,12 @@ func Relay(ctx context.Context, in io.Reader, out, errs io.Writer) error {
 		<-p.ctx.Done()
 		return nil
 	}
-	s := newNullSink(o.Relay, func() { p.say(&event{Mark: true}) })
+	s := newNullSink(o.Relay, func() {
+		p.say(&event{Mark: true})
+		if o.Relay.Die { // nobody could do it as soon
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+	})
 	opts := kascade.NodeOptions{Listen: net.JoinHostPort(o.Relay.Listen, "0"), Logger: logger(o.Relay.Log, errs).With("node", o.Relay.Name)}
 	err = kascade.Join(p.ctx, link, s, opts)
 	p.say(&event{Relay: s.end(err)})

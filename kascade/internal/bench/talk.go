@@ -18,6 +18,7 @@ type relayOrder struct {
 	Check  bool   // hash what the sink gets
 	Rate   int64  // of its sink; 0: as fast as it comes
 	Mark   int64  // tell when the sink has so many bytes
+	Die    bool   // kill yourself at the mark
 	Dead   bool   // say nothing once the control link is there
 	Log    bool
 }
