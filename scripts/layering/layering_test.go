@@ -87,19 +87,19 @@ func TestTreesKeepToThemselves(t *testing.T) {
 // The frontend's are apart: they import each other downwards, and what is pure.
 var ranks = map[string]int{
 	// pure
-	"apperr": 0, "expression": 0, "profile": 0, "tree": 0,
+	"apperr": 0, "loan": 0, "expression": 0, "profile": 0, "tree": 0,
 	"cluster": 1, "env": 1, "nodeset": 1, "stats": 1,
 	"workflow": 2,
 	// drivers
 	"engine": 3, "steps": 3, "command": 3,
 	// adapters
-	"api": 4, "auth": 4, "boot": 4, "broadcast": 4, "config": 4, "fleet": 4, "identity": 4, "imagecache": 4,
+	"api": 4, "auth": 4, "boot": 4, "borrow": 4, "broadcast": 4, "config": 4, "fleet": 4, "identity": 4, "imagecache": 4,
 	"power": 4, "probe": 4, "rights": 4, "store": 4, "vlan": 4,
 	// frontend
 	"clientconf": 4, "ui": 4, "client": 5, "cli": 6,
 }
 
-var pure = []string{"expression", "apperr", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow"}
+var pure = []string{"expression", "apperr", "loan", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow"}
 
 var frontend = []string{"client", "ui", "cli", "clientconf"}
 

@@ -69,8 +69,8 @@ func (n nodeInfos) NodeInfos(ctx context.Context, nodes []string) (map[string]ap
 
 type permissions struct{ policy *rights.Policy }
 
-func (p permissions) MayUse(ctx context.Context, caller api.Caller, nodes []string, partition string) ([]string, error) {
-	return p.policy.Refused(ctx, caller.User, nodes, partition)
+func (p permissions) MayUse(ctx context.Context, user string, nodes []string, partition ...string) ([]string, error) {
+	return p.policy.Refused(ctx, user, nodes, partition...)
 }
 
 type rightsTable struct {

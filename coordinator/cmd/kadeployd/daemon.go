@@ -21,6 +21,7 @@ import (
 	"kadeploy/coordinator/internal/api"
 	"kadeploy/coordinator/internal/auth"
 	"kadeploy/coordinator/internal/boot"
+	"kadeploy/coordinator/internal/borrow"
 	"kadeploy/coordinator/internal/broadcast"
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/config"
@@ -53,6 +54,7 @@ type daemon struct {
 	engine *engine.Engine
 	files  *files
 	vlans  *vlan.Service
+	loans  *borrow.Desk
 	api    http.Handler
 	auth   *auth.Authenticator
 
@@ -80,9 +82,16 @@ func (d *daemon) build(ctx context.Context) (err error) {
 	if d.cert, err = identity.Load(file, server.Hostname); err != nil {
 		return err
 	}
+	d.loans = borrow.New(d.log)
 	d.cache, err = imagecache.New(imagecache.Config{
 		Directory: server.Cache.Directory, Size: server.Cache.Size, Writers: server.Cache.Concurrency,
-		Open: openForUser, Logger: d.log,
+		Open: openForUser(server.Environments.ServerDirectories), Logger: d.log,
+		Lent: func(loan string, by imagecache.User, name string) (*os.File, error) {
+			if !by.Local {
+				return nil, errors.New("only users of this host lend files")
+			}
+			return d.loans.File(loan, by.UID, name)
+		},
 	})
 	if err != nil {
 		return err
@@ -183,20 +192,22 @@ func (d *daemon) buildAPI() (err error) {
 	policy := rights.New(server.Rights.Kind, server.Rights.Almighty, d.store)
 	d.api, err = api.New(api.Config{
 		Version: version, HeaderPrefix: d.auth.HeadersPrefix(), BasicRealm: d.auth.Realm(), BootMethod: "IPXE",
-		Site:        d.cfg.Site,
-		Auth:        authenticator{d.auth, policy},
-		Workflows:   d.engine,
-		Registry:    registry{d.store.Registry(server.Rights.Almighty)},
-		Nodes:       nodeInfos{d.store},
-		Rights:      permissions{policy},
-		RightsTable: rightsTable{d.store, server.Rights.Almighty},
-		Files:       d.files,
-		VLANs:       d.vlans,
-		Stats:       d.store,
-		Limits:      api.Limits{Preinstall: server.Environments.MaxPreinstall, Postinstall: server.Environments.MaxPostinstall},
-		Verbosity:   server.Verbosity.Clients,
-		Closing:     d.closing,
-		Logger:      d.log,
+		Site:          d.cfg.Site,
+		Auth:          authenticator{d.auth, policy},
+		Workflows:     d.engine,
+		Registry:      registry{d.store.Registry(server.Rights.Almighty)},
+		Nodes:         nodeInfos{d.store},
+		Rights:        permissions{policy},
+		RightsTable:   rightsTable{d.store, server.Rights.Almighty},
+		Files:         d.files,
+		VLANs:         d.vlans,
+		Stats:         d.store,
+		Lender:        d.loans,
+		SecureClients: server.Security.ForceSecureClient,
+		Limits:        api.Limits{Preinstall: server.Environments.MaxPreinstall, Postinstall: server.Environments.MaxPostinstall},
+		Verbosity:     server.Verbosity.Clients,
+		Closing:       d.closing,
+		Logger:        d.log,
 	})
 	return err
 }
@@ -266,6 +277,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		defer stopNodes()
 		<-ctx.Done()
 		close(d.closing)
+		d.loans.Close()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 		defer cancel()
 		return d.engine.Close(limit)

@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/user"
-	"strconv"
 	"sync"
 
 	"kadeploy/coordinator/internal/api"
@@ -32,7 +28,8 @@ func (f *files) request(r api.FileRequest) imagecache.Request {
 		priority = imagecache.Recorded
 	}
 	return imagecache.Request{
-		URI: r.URI, Kind: r.What, User: r.Caller.User, ClientURL: r.Client,
+		URI: r.URI, Kind: r.What, ClientURL: r.Client,
+		User:     imagecache.User{Name: r.Caller.User, Local: r.Caller.UID >= 0, UID: r.Caller.UID},
 		Checksum: r.Checksum, MaxSize: r.MaxSize, Priority: priority,
 	}
 }
@@ -61,39 +58,4 @@ func (f *files) release(workflow string) {
 	for _, e := range entries {
 		e.Release()
 	}
-}
-
-// nobody is who users are that this host does not know: they read what everybody may.
-const nobody = 65534
-
-// openForUser opens a file of the server as a user could open it himself.
-func openForUser(_ context.Context, name, path string) (*os.File, error) {
-	uid, gid, groups := nobody, nobody, []int(nil)
-	if u, err := user.Lookup(name); err == nil {
-		if uid, gid, groups, err = numbers(u); err != nil {
-			return nil, err
-		}
-	}
-	return imagecache.OpenAs(path, uid, gid, groups)
-}
-
-func numbers(u *user.User) (uid, gid int, groups []int, err error) {
-	if uid, err = strconv.Atoi(u.Uid); err != nil {
-		return 0, 0, nil, fmt.Errorf("user %s: %w", u.Username, err)
-	}
-	if gid, err = strconv.Atoi(u.Gid); err != nil {
-		return 0, 0, nil, fmt.Errorf("user %s: %w", u.Username, err)
-	}
-	ids, err := u.GroupIds()
-	if err != nil {
-		return 0, 0, nil, fmt.Errorf("groups of user %s: %w", u.Username, err)
-	}
-	for _, id := range ids {
-		n, err := strconv.Atoi(id)
-		if err != nil {
-			return 0, 0, nil, fmt.Errorf("groups of user %s: %w", u.Username, err)
-		}
-		groups = append(groups, n)
-	}
-	return uid, gid, groups, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -39,7 +40,7 @@ type Workflows interface {
 // Submitter starts and stops workflows.
 type Submitter interface {
 	Submit(ctx context.Context, req *workflow.Request, prepare engine.Prepare) error
-	Cancel(id string) error
+	Cancel(id, reason string) error
 	Forget(id string)
 }
 
@@ -113,9 +114,10 @@ type Right struct {
 
 // Rights decides who may do what on which node.
 type Rights interface {
-	// MayUse lists the nodes on which a caller lacks the right on a partition,
-	// or any right at all if partition is "".
-	MayUse(ctx context.Context, caller Caller, nodes []string, partition string) (refused []string, err error)
+	// MayUse lists the nodes on which a user lacks the right on a partition, which
+	// has several names: a right on any of them will do. Without a name any right
+	// on the node will do.
+	MayUse(ctx context.Context, user string, nodes []string, partition ...string) (refused []string, err error)
 }
 
 // RightsTable is how an administrator changes rights (contract 7.8).
@@ -150,6 +152,12 @@ type VLANs interface {
 	Addresses(ctx context.Context, nodes []string, vlan string) (map[string]netip.Addr, error)
 }
 
+// Lender takes the open files that a local user lends over his connection, until
+// that ends. It owns the connection.
+type Lender interface {
+	Serve(conn *net.UnixConn, uid int) error
+}
+
 // Limits are sizes, in bytes, from the configuration.
 type Limits struct {
 	Preinstall, Postinstall int64
@@ -170,6 +178,8 @@ type Config struct {
 	Rights        Rights
 	RightsTable   RightsTable // optional: without it /rights does not exist
 	Files         Files
+	Lender        Lender // optional: without it clients export their files over HTTP
+	SecureClients bool   // clients must export their files over HTTPS
 	VLANs         VLANs  // optional: without it there are none
 	Stats         Stats  // optional: without it /stats does not exist
 	Limits        Limits // optional: 20 MiB each

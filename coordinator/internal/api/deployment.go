@@ -268,35 +268,3 @@ func checkTarget(req *workflow.Request) error {
 	}
 	return nil
 }
-
-// devices are what a deployment writes to, named as in the rights table: /dev/sda3,
-// or disk0/PROD where a label names the partition.
-func devices(req *workflow.Request) []func(cl *cluster.Cluster) string {
-	all := []func(cl *cluster.Cluster) string{func(cl *cluster.Cluster) string {
-		switch {
-		case req.BlockDevice != "" && req.Partition == "":
-			return req.BlockDevice
-		case req.Partition != "" && !digits(req.Partition):
-			return cmp.Or(req.BlockDevice, cl.Partitioning.DiskID) + "/" + req.Partition
-		}
-		return partitionOf(cmp.Or(req.BlockDevice, cl.Partitioning.BlockDevice), cmp.Or(req.Partition, fmt.Sprint(cl.Partitioning.Deploy)))
-	}}
-	if req.Env.Multipart {
-		for _, p := range req.Env.Options.Partitions {
-			all = append(all, func(*cluster.Cluster) string { return p.Device })
-		}
-	}
-	return all
-}
-
-// partitionOf is the device of a partition: sda3, nvme0n1p3, disk0p3.
-func partitionOf(device, number string) string {
-	if last := device[max(len(device)-1, 0):]; digits(last) {
-		return device + "p" + number
-	}
-	return device + number
-}
-
-func digits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
-}

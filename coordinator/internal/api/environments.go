@@ -68,7 +68,7 @@ func (s *server) addEnvironment(c *call) (any, error) {
 		c.missing("environment")
 	}
 	owner := (&params{values: m}).text("user")
-	client := c.text("client")
+	client := s.readClient(c)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func readChange(c *call) (change func(d *env.Description) error, what string, er
 
 // newChecksums reads files of an environment again, and returns the change that notes their checksums.
 func (s *server) newChecksums(c *call, what string, d *env.Description) (func(d *env.Description) error, error) {
-	client := c.text("client")
+	client := s.readClient(c)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func (s *server) newChecksums(c *call, what string, d *env.Description) (func(d 
 // moveFiles is PUT /environments: an administrator moved files of environments.
 func (s *server) moveFiles(c *call) (any, error) {
 	moves := c.textMap("update_files")
-	client := c.text("client")
+	client := s.readClient(c)
 	if len(moves) == 0 && c.err() == nil {
 		c.missing("update_files")
 	}

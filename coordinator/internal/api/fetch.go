@@ -19,7 +19,7 @@ const noteLevel = 3
 // fetchAll returns what a deployment does before it touches a node: it fetches
 // the keys, the image and the archives, and completes the request with them.
 func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Prepare {
-	client, caller := c.text("client"), c.caller
+	client, caller := s.readClient(c), c.caller
 	req.KeysFrom = keys
 	return func(ctx context.Context, note func(level int, text string)) error {
 		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
@@ -61,7 +61,7 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 
 // fetchKeys is fetchAll for operations that install nothing but keys.
 func (s *server) fetchKeys(c *call, req *workflow.Request, keys string) engine.Prepare {
-	client, caller := c.text("client"), c.caller
+	client, caller := s.readClient(c), c.caller
 	req.KeysFrom = keys
 	return func(ctx context.Context, note func(level int, text string)) error {
 		var err error

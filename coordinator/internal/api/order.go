@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -110,12 +111,12 @@ func (s *server) byCluster(hosts []string) []workflow.ClusterNodes {
 	return groups
 }
 
-// permit checks the caller's rights on the nodes of a request. partition tells
-// what is written on a cluster's nodes; "" if only the nodes themselves count.
-func (s *server) permit(c *call, req *workflow.Request, partition func(cl *cluster.Cluster) string) error {
+// permit checks the caller's rights on the nodes of a request. partition gives the
+// names of what is written to on a cluster's nodes; none if only the nodes themselves count.
+func (s *server) permit(c *call, req *workflow.Request, partition func(cl *cluster.Cluster) []string) error {
 	for _, group := range req.Clusters {
-		part := partition(group.Cluster)
-		refused, err := s.Rights.MayUse(c.ctx, c.caller, group.Nodes, part)
+		names := partition(group.Cluster)
+		refused, err := s.Rights.MayUse(c.ctx, c.caller.User, group.Nodes, names...)
 		if err != nil {
 			return err
 		}
@@ -123,15 +124,15 @@ func (s *server) permit(c *call, req *workflow.Request, partition func(cl *clust
 			continue
 		}
 		where := nodeset.Fold(refused)
-		if part != "" {
-			where = part + " of " + where
+		if len(names) > 0 {
+			where = names[0] + " of " + where
 		}
 		return apperr.New(apperr.InvalidRights, "user %s has no right on %s; ask an administrator, or for nodes that are yours", c.caller.User, where)
 	}
 	return nil
 }
 
-func nodesOnly(*cluster.Cluster) string { return "" }
+func nodesOnly(*cluster.Cluster) []string { return nil }
 
 // submit starts a workflow that passed all checks, and tells where it is found.
 func (s *server) submit(c *call, req *workflow.Request, prepare engine.Prepare) (any, error) {
@@ -143,6 +144,11 @@ func (s *server) submit(c *call, req *workflow.Request, prepare engine.Prepare) 
 	}
 	if err := s.Workflows.Submit(c.ctx, req, prepare); err != nil {
 		return nil, err
+	}
+	// Rights that were withdrawn since they were checked: whoever did it may have
+	// looked for workflows to end before this one was among them.
+	if err := s.permit(c, req, nodesOnly); err != nil {
+		return nil, errors.Join(err, s.Workflows.Cancel(req.ID, withdrawn))
 	}
 	return map[string]any{"wid": req.ID, "resources": resources(req)}, nil
 }

@@ -78,8 +78,8 @@ func (n nodes) NodeInfos(ctx context.Context, names []string) (map[string]NodeIn
 
 type policy struct{ *rights.Policy }
 
-func (p policy) MayUse(ctx context.Context, c Caller, names []string, partition string) ([]string, error) {
-	return p.Refused(ctx, c.User, names, partition)
+func (p policy) MayUse(ctx context.Context, user string, names []string, partition ...string) ([]string, error) {
+	return p.Refused(ctx, user, names, partition...)
 }
 
 type table struct{ *store.Store }

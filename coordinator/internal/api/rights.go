@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"kadeploy/coordinator/internal/apperr"
@@ -68,6 +69,11 @@ func (s *server) grantRights(c *call) (any, error) {
 	if err := s.RightsTable.GrantRights(c.ctx, rights, c.set("overwrite")); err != nil {
 		return nil, err
 	}
+	if c.set("overwrite") {
+		if err := s.endUnentitled(c); err != nil {
+			return nil, err
+		}
+	}
 	return byUser(rights), nil
 }
 
@@ -83,7 +89,30 @@ func (s *server) revokeRights(c *call) (any, error) {
 	if err := s.RightsTable.RevokeRights(c.ctx, rights); err != nil {
 		return nil, err
 	}
+	if err := s.endUnentitled(c); err != nil {
+		return nil, err
+	}
 	return byUser(rights), nil
+}
+
+// withdrawn is why workflows end whose user may not use their nodes any more.
+const withdrawn = "the rights on the nodes were withdrawn"
+
+// endUnentitled ends whatever runs on nodes on which its user has no right left.
+func (s *server) endUnentitled(c *call) error {
+	var errs []error
+	for _, v := range s.Workflows.Views("") {
+		if v.Done {
+			continue
+		}
+		refused, err := s.Rights.MayUse(c.ctx, v.User, v.Nodes)
+		if err == nil && len(refused) > 0 {
+			s.Logger.Warn("rights were withdrawn: the workflow is ended", "workflow", v.ID, "user", v.User, "nodes", refused)
+			err = s.Workflows.Cancel(v.ID, withdrawn)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // readRights is every combination of the nodes and the partitions of a request.

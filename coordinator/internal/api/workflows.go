@@ -106,7 +106,7 @@ func (s *server) deleteWorkflow(kind workflow.Kind) handler {
 		}
 		if v.Done {
 			s.Workflows.Forget(v.ID)
-		} else if err := s.Workflows.Cancel(v.ID); err != nil {
+		} else if err := s.Workflows.Cancel(v.ID, ""); err != nil {
 			return nil, err
 		}
 		return map[string]any{"wid": v.ID}, nil

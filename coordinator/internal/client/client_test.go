@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
@@ -167,16 +166,10 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// fetch gets a file as the coordinator does, over the socket or TCP that BASE names.
+// fetch gets a file as the coordinator does.
 func fetch(t *testing.T, base, path, verb string) (int, string, http.Header) {
 	t.Helper()
 	tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	if socket, ok := strings.CutPrefix(base, "unix:"); ok {
-		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}
-		base = "http://localhost"
-	}
 	req, err := http.NewRequest(verb, base+"/"+base64.URLEncoding.EncodeToString([]byte(path)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -205,13 +198,9 @@ func TestExport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, server := range map[string]Server{
-		"socket": serve(t, hello),
-		"tcp":    {Name: "x", Hostname: addr.IP.String(), Port: addr.Port, HeaderPrefix: "X-"},
-		"secure": {Name: "x", Hostname: addr.IP.String(), Port: addr.Port, HeaderPrefix: "X-"},
-	} {
-		secure := name == "secure"
-		t.Run(name, func(t *testing.T) {
+	server := Server{Name: "x", Hostname: addr.IP.String(), Port: addr.Port, HeaderPrefix: "X-"}
+	for scheme, secure := range map[string]bool{"http": false, "https": true} {
+		t.Run(scheme, func(t *testing.T) {
 			c := New(server, Options{})
 			defer c.Close()
 			if _, err := c.Connect(t.Context()); err != nil {
@@ -221,8 +210,8 @@ func TestExport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if secure != strings.HasPrefix(e.Base(), "https://") {
-				t.Errorf("lent at %s", e.Base())
+			if !strings.HasPrefix(e.Base(), scheme+"://") {
+				t.Errorf("files are served at %s", e.Base())
 			}
 			status, body, header := fetch(t, e.Base(), file, "GET")
 			if status != 200 || body != "content" || !strings.HasPrefix(header.Get("ETag"), `"`) || header.Get("Last-Modified") == "" {
@@ -237,19 +226,12 @@ func TestExport(t *testing.T) {
 			if status, _, _ := fetch(t, e.Base(), file, "PUT"); status != 405 {
 				t.Errorf("PUT = %d", status)
 			}
-			if name != "socket" {
-				bare := e.Base()[:strings.LastIndex(e.Base(), "/")]
-				if status, _, _ := fetch(t, bare, file, "GET"); status != 404 {
-					t.Errorf("without the secret = %d", status)
-				}
+			bare := e.Base()[:strings.LastIndex(e.Base(), "/")]
+			if status, _, _ := fetch(t, bare, file, "GET"); status != 404 {
+				t.Errorf("without the secret = %d", status)
 			}
 			if err := e.Close(); err != nil {
 				t.Error(err)
-			}
-			if socket, ok := strings.CutPrefix(e.Base(), "unix:"); ok {
-				if _, err := os.Stat(filepath.Dir(socket)); err == nil {
-					t.Errorf("%s is left behind", filepath.Dir(socket))
-				}
 			}
 			if status, _, _ := fetch(t, e.Base(), file, "GET"); status != 0 {
 				t.Errorf("after Close = %d", status)

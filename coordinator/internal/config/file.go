@@ -136,6 +136,17 @@ func (l *loader) directory(n *tree.Node) string {
 	return path
 }
 
+// directories are those of a list, all of which must be there.
+func (l *loader) directories(list *tree.Node) []string {
+	var all []string
+	for _, n := range list.Items() {
+		if path := l.directory(n); path != "" {
+			all = append(all, filepath.Clean(path))
+		}
+	}
+	return all
+}
+
 // content is what a named file holds; nil if none is named.
 func (l *loader) content(n *tree.Node) []byte {
 	path := l.path(n, "")

@@ -171,6 +171,7 @@ type Windows struct {
 type Environments struct {
 	MaxPreinstall, MaxPostinstall    int64 // bytes
 	ExtractionDir, RambinDir, TmpDir string
+	ServerDirectories                []string // server:// files below these are for everybody
 }
 
 // Hooks are commands that are run when a workflow has ended; WORKFLOW_ID in them is replaced.

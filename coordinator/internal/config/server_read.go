@@ -66,6 +66,8 @@ func (l *loader) server(f *file) Server {
 			ExtractionDir:  deployment.Get("extraction_dir").String("/mnt/dest"),
 			RambinDir:      deployment.Get("rambin_dir").String("/rambin"),
 			TmpDir:         deployment.Get("tarball_dir").String("/tmp"),
+
+			ServerDirectories: l.directories(n.Get("environments").Get("server_directories")),
 		},
 		Hooks: Hooks{
 			EndOfDeployment: l.command(n.Get("hooks").Get("end_of_deployment")),

@@ -144,13 +144,14 @@ func (e *Engine) Submit(ctx context.Context, req *workflow.Request, prepare Prep
 }
 
 // Cancel stops a running workflow: its steps are told to stop and its nodes that
-// have no verdict yet are aborted. It returns at once; the end shows in the View.
-func (e *Engine) Cancel(id string) error {
+// have no verdict yet are aborted, for a reason if there is one to tell. It
+// returns at once; the end shows in the View.
+func (e *Engine) Cancel(id, reason string) error {
 	f, ok := e.flow(id)
 	if !ok {
 		return fmt.Errorf("cancel workflow %s: it does not exist", id)
 	}
-	f.cancel(workflow.Event{Kind: workflow.Cancel})
+	f.cancel(workflow.Event{Kind: workflow.Cancel, Reason: reason})
 	return nil
 }
 

@@ -445,7 +445,7 @@ func TestCancel(t *testing.T) {
 					return sleep(ctx, time.Second)
 				})
 				time.Sleep(after)
-				if err := b.Cancel("D-1"); err != nil {
+				if err := b.Cancel("D-1", ""); err != nil {
 					t.Fatal(err)
 				}
 				start := time.Now()

@@ -69,7 +69,7 @@ func TestRecordOfACancelledOne(t *testing.T) {
 		b.memory.states["n2"] = "deploying" // by somebody else
 		b.submit(deployment("D-1", lab("lab", "n1", "n2")), nil)
 		time.Sleep(90 * time.Second)
-		if err := b.Cancel("D-1"); err != nil {
+		if err := b.Cancel("D-1", ""); err != nil {
 			t.Fatal(err)
 		}
 		b.wait("D-1")

@@ -39,13 +39,15 @@ type Config struct {
 	// Open opens a file of the server for reading if the user could read it
 	// himself, and refuses otherwise. It must check what it opens, not a name that
 	// may stand for something else a moment later.
-	Open func(ctx context.Context, user, path string) (*os.File, error)
+	Open func(ctx context.Context, by User, path string) (*os.File, error)
 
-	UserOf    func(uid uint32) (string, error) // optional: name of a user of this host; the system's files are asked
-	Transport http.RoundTripper                // optional; for http:// and https://
-	Stall     time.Duration                    // a transfer that brings nothing for so long is given up; 1 min if 0
-	Logger    *slog.Logger                     // optional
-	Now       func() time.Time                 // optional
+	// Lent opens a file that the user's client lends under a name; optional.
+	Lent func(loan string, by User, name string) (*os.File, error)
+
+	Transport http.RoundTripper // optional; for http:// and https://
+	Stall     time.Duration     // a transfer that brings nothing for so long is given up; 1 min if 0
+	Logger    *slog.Logger      // optional
+	Now       func() time.Time  // optional
 }
 
 const (
@@ -53,12 +55,19 @@ const (
 	defaultStall   = time.Minute
 )
 
+// User is on whose behalf a file is fetched.
+type User struct {
+	Name  string
+	Local bool // of this host, with this UID, as the kernel says
+	UID   int
+}
+
 // Request names a file and says for whom it is fetched.
 type Request struct {
 	URI       string // server:///p, http(s)://…, local:///p or a bare path on the client
 	Kind      string // what it is, for messages: "tarball", "postinstall", "key"
-	User      string // on whose behalf
-	ClientURL string // base URL of the client's export server, empty if it has none
+	User      User
+	ClientURL string // base URL of the client's export server, or its loan; empty if it has none
 	Checksum  string // as registered; empty: not compared
 	MaxSize   int64  // bytes; 0: what the cache holds
 	Priority  int
@@ -128,9 +137,6 @@ func New(cfg Config) (*Cache, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.UserOf == nil {
-		cfg.UserOf = userOf
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

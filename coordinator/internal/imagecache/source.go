@@ -45,7 +45,7 @@ func (c *Cache) source(ctx context.Context, req Request) (source, error) {
 		}
 		return c.web.head(ctx, c.web.client, req.URI, "web "+req.URI)
 	case "local":
-		return c.headClientFile(ctx, req, rest)
+		return c.openClientFile(ctx, req, rest)
 	}
 	return nil, apperr.New(apperr.InvalidFile, "%s: files of the kind %s:// cannot be fetched; use server://, http://, https:// or local://", req.URI, scheme)
 }

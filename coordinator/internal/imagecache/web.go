@@ -7,18 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os/user"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/loan"
 )
 
 const headerTimeout = 30 * time.Second
@@ -48,27 +44,27 @@ func newFetcher(rt http.RoundTripper, stall time.Duration) *fetcher {
 	return f
 }
 
-// headClientFile finds a file that the client exports (contract 2.1), over HTTP
-// or, if its base is unix:PATH, over HTTP on that socket. Its copy is shared only
-// between requests of one user from one host: the ETag is what the client says,
-// and must not open other users' copies.
-func (c *Cache) headClientFile(ctx context.Context, req Request, name string) (source, error) {
+// openClientFile finds a file of the client (contract 2.1): one that it lends as
+// an open descriptor, or one that it exports over HTTP. The copy of the latter is
+// shared only between requests of one user from one host: the ETag is what the
+// client says, and must not open other users' copies.
+func (c *Cache) openClientFile(ctx context.Context, req Request, name string) (source, error) {
 	if req.ClientURL == "" {
 		return nil, apperr.New(apperr.InvalidClient, "the %s file %s is on the client, which exports no files: run the command without --no-wait, or use server:// or http://", req.Kind, req.URI)
 	}
 	if !path.IsAbs(name) {
 		return nil, apperr.New(apperr.InvalidFile, "%s: the path of a file on the client must be absolute", req.URI)
 	}
-	client, base := c.web.export, req.ClientURL
-	if socket, local := strings.CutPrefix(base, "unix:"); local {
-		client, base = c.socketClient(socket, req.User), "http://localhost"
+	if id, lent := loan.ID(req.ClientURL); lent {
+		return c.openLentFile(req, id, name)
 	}
+	client, base := c.web.export, req.ClientURL
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, apperr.New(apperr.InvalidClient, "%q is not the URL of a client's export server", req.ClientURL)
 	}
 	at := strings.TrimSuffix(base, "/") + "/" + base64.URLEncoding.EncodeToString([]byte(name))
-	src, err := c.web.head(ctx, client, at, "client "+req.User+" "+u.Hostname()+" "+name)
+	src, err := c.web.head(ctx, client, at, "client "+req.User.Name+" "+u.Hostname()+" "+name)
 	var refused *apperr.Error
 	if errors.As(err, &refused) {
 		refused.Detail = fmt.Sprintf("the %s file %s on the client: %s", req.Kind, name, refused.Detail)
@@ -77,54 +73,6 @@ func (c *Cache) headClientFile(ctx context.Context, req Request, name string) (s
 		}
 	}
 	return src, err
-}
-
-// socketClient speaks with a client of this host over its unix socket, if that
-// socket is really the user's: other users' clients would lend the daemon their
-// files just as well.
-func (c *Cache) socketClient(socket, user string) *http.Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, err
-		}
-		owner, err := c.peer(conn)
-		if err == nil && owner != user {
-			err = fmt.Errorf("the socket %s belongs to %s, not to %s", socket, owner, user)
-		}
-		if err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-		return conn, nil
-	}
-	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true,
-		DisableCompression: true, ResponseHeaderTimeout: headerTimeout}}
-}
-
-// peer is the user at the other end of a unix socket, as the kernel knows him.
-func (c *Cache) peer(conn net.Conn) (string, error) {
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return "", err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || credErr != nil {
-		return "", errors.Join(err, credErr)
-	}
-	return c.cfg.UserOf(cred.Uid)
-}
-
-// userOf looks a user up in the system's files.
-func userOf(uid uint32) (string, error) {
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil {
-		return "", err
-	}
-	return u.Username, nil
 }
 
 // webFile is a file behind a URL.

@@ -35,10 +35,10 @@ func New(kind string, almighty []string, table Table) *Policy {
 // Almighty tells whether a user is an administrator.
 func (p *Policy) Almighty(user string) bool { return slices.Contains(p.almighty, user) }
 
-// Refused lists the nodes on which a user lacks the right on a partition: a
-// string such as /dev/sda3, compared as it is. For partition "" any right on the
-// node will do.
-func (p *Policy) Refused(ctx context.Context, user string, nodes []string, partition string) ([]string, error) {
+// Refused lists the nodes on which a user lacks the right on a partition. Its
+// names are strings such as /dev/sda3 and disk0/DEPLOY, compared as they are; a
+// right on any of them will do. Without a name any right on the node will do.
+func (p *Policy) Refused(ctx context.Context, user string, nodes []string, names ...string) ([]string, error) {
 	if p.table == nil || p.Almighty(user) {
 		return nil, nil
 	}
@@ -48,16 +48,16 @@ func (p *Policy) Refused(ctx context.Context, user string, nodes []string, parti
 	}
 	var refused []string
 	for _, node := range nodes {
-		if !covers(held[node], partition) && !covers(held[all], partition) {
+		if !covers(held[node], names) && !covers(held[all], names) {
 			refused = append(refused, node)
 		}
 	}
 	return refused, nil
 }
 
-func covers(parts []string, partition string) bool {
-	if partition == "" {
-		return len(parts) > 0
+func covers(held, names []string) bool {
+	if len(names) == 0 {
+		return len(held) > 0
 	}
-	return slices.Contains(parts, all) || slices.Contains(parts, partition)
+	return slices.ContainsFunc(held, func(part string) bool { return part == all || slices.Contains(names, part) })
 }

@@ -34,11 +34,13 @@ func TestRefused(t *testing.T) {
 		{"nodes", "/dev/sda3", ""},
 		{"nodes", "/dev/sda2", "n1 n2"},
 		{"nodes", "", ""},
+		{"nodes", "disk0/DEPLOY /dev/sda3", ""},
+		{"parts", "disk0/DEPLOY DEPLOY", "n2"},
 		{"every", "/dev/sdz", ""},
 		{"nobody", "", "n1 n2"},
 		{"root", "/dev/sda3", ""},
 	} {
-		got, err := New("db", []string{"root"}, held).Refused(t.Context(), test.user, []string{"n1", "n2"}, test.partition)
+		got, err := New("db", []string{"root"}, held).Refused(t.Context(), test.user, []string{"n1", "n2"}, strings.Fields(test.partition)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +51,7 @@ func TestRefused(t *testing.T) {
 	if got, err := New("dummy", nil, held).Refused(t.Context(), "nobody", []string{"n1"}, "x"); err != nil || got != nil {
 		t.Errorf("dummy refuses %v, %v", got, err)
 	}
-	if _, err := New("db", nil, held).Refused(t.Context(), "broken", []string{"n1"}, ""); err == nil {
+	if _, err := New("db", nil, held).Refused(t.Context(), "broken", []string{"n1"}); err == nil {
 		t.Error("without a database everything is allowed")
 	}
 }
