@@ -16,7 +16,7 @@ export KADEPLOY_MINIOS := $(MINIOS)
 export KADEPLOY_ENVIRONMENT := $(ENVIRONMENT)
 
 # The names of old under which kadeploy is called, too.
-NAMES := kadeploy3 kaenv3 kareboot3 kapower3 kaconsole3 kanodes3 karights3
+NAMES := kadeploy3 kaenv3 kareboot3 kapower3 kaconsole3 kanodes3 karights3 kastat3
 
 # Packages whose tests boot machines: one at a time, after all others.
 VM_TESTS := ./minios/vmtest ./minios/lab/e2e

@@ -1,7 +1,7 @@
 // Command kadeploy is what users type: it deploys environments on nodes,
 // reboots them and switches their power by asking a coordinator to. Under the
-// names kadeploy3, kaenv3, kareboot3, kapower3, kaconsole3, kanodes3 and karights3
-// it is the original's command of that name.
+// names kadeploy3, kaenv3, kareboot3, kapower3, kaconsole3, kanodes3, karights3
+// and kastat3 it is the original's command of that name.
 package main
 
 import (

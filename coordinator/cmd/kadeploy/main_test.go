@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	commands := make(map[string]func())
-	for _, name := range []string{"kadeploy", "kadeploy3", "kaenv3", "kareboot3", "kapower3", "kaconsole3", "kanodes3", "karights3"} {
+	for _, name := range []string{"kadeploy", "kadeploy3", "kaenv3", "kareboot3", "kapower3", "kaconsole3", "kanodes3", "karights3", "kastat3"} {
 		commands[name] = main
 	}
 	testscript.Main(m, commands)

@@ -115,6 +115,7 @@ func (a *App) root() *cobra.Command {
 		"kaconsole3": a.consoleCommand,
 		"kanodes3":   a.nodesCommand,
 		"karights3":  a.rightsCommand,
+		"kastat3":    a.statCommand,
 	}
 	var root *cobra.Command
 	if make := byName[name]; make != nil {
@@ -144,11 +145,13 @@ func (a *App) kadeploy() *cobra.Command {
 		Short: "Deploy operating systems on bare-metal nodes",
 		Long: `kadeploy installs operating systems on nodes, reboots them and switches their power.
 
-Under the names kadeploy3, kaenv3, kareboot3, kapower3, kaconsole3, kanodes3 and
-karights3 this program behaves like the command of that name.
+Under the names kadeploy3, kaenv3, kareboot3, kapower3, kaconsole3, kanodes3,
+karights3 and kastat3 this program behaves like the command of that name.
 
 ` + exitCodes,
 	}
+	statistics := a.statCommand("stat")
+	statistics.AddCommand(a.statSummaryCommand())
 	root.AddCommand(
 		a.deployCommand("deploy"),
 		a.envCommand("env"),
@@ -157,6 +160,7 @@ karights3 this program behaves like the command of that name.
 		a.consoleCommand("console"),
 		a.nodesCommand("nodes"),
 		a.rightsCommand("rights"),
+		statistics,
 	)
 	for _, cmd := range root.Commands() { // under this name they are called with two words
 		cmd.Example = strings.ReplaceAll(cmd.Example, "  "+cmd.Name()+" ", "  "+root.Name()+" "+cmd.Name()+" ")
