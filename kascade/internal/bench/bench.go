@@ -28,11 +28,13 @@ type Case struct {
 	Slow     kascade.Slow
 	Data     string // random, zero, or a file
 
-	Kill, Cut  []Harm
-	Dead       int           // nodes that say nothing from the start, spread over the chain
-	SlowLinks  map[int]int64 // node → rate of its cable
-	SlowSinks  map[int]int64 // node → rate of its sink
-	NoBaseline bool          // do not measure the same without failures
+	Kill, Cut []Harm
+	Dead      int           // nodes that say nothing from the start, spread over the chain
+	SlowLinks map[int]int64 // node → rate of its cable
+	SlowSinks map[int]int64 // node → rate of its sink
+	// StartWithin is how long a node may take to get ready; 0: the engine's default.
+	StartWithin time.Duration
+	NoBaseline  bool // do not measure the same without failures
 }
 
 // Harm is what happens to a node once its sink has this share of the source.

@@ -59,7 +59,7 @@ func TestLoopback(t *testing.T) {
 	if f.WithoutFail <= 0 || f.Failures != 1 || f.LostTime != f.Elapsed-f.WithoutFail {
 		t.Errorf("time lost %v, without failures %v", f.LostTime, f.WithoutFail)
 	}
-	f = measure(t, Case{Name: "dead", Nodes: 4, Size: 1 << 20, Dead: 2, NoBaseline: true}, true, false)
+	f = measure(t, Case{Name: "dead", Nodes: 4, Size: 1 << 20, Dead: 2, NoBaseline: true, StartWithin: time.Second}, true, false)
 	if len(f.runs[0].Rates) != 2 {
 		t.Errorf("two of four were dead from the start, rates: %v", f.runs[0].Rates)
 	}

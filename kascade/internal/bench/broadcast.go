@@ -16,6 +16,7 @@ import (
 // Run is one broadcast as it was measured.
 type Run struct {
 	Elapsed    time.Duration      // from the head's start to the last receiver's commit
+	Command    time.Duration      // from the head's start until the engine returned
 	Rates      map[string]float64 // bytes per second at each receiver, from the engine's call to its commit
 	SecondHalf map[string]float64 // bytes per second at each receiver over the second half of its copy
 	CPU        time.Duration      // of the head and all relays
@@ -194,6 +195,7 @@ func (s *stage) victim(place int) bool {
 // measure makes figures of what the processes said.
 func (s *stage) measure(h *headEnd) *Run {
 	r := &Run{Rates: map[string]float64{}, SecondHalf: map[string]float64{}, HeadMemory: h.Memory, Slow: h.Slow, Hops: s.c.Nodes - len(s.c.deadNodes())}
+	r.Command = time.Unix(0, h.End).Sub(s.began)
 	if h.Error != "" {
 		r.Wrong = append(r.Wrong, "head: "+h.Error)
 	}

@@ -28,6 +28,9 @@ type Figures struct {
 	Elapsed    float64   `json:"elapsed"`
 	ElapsedAll []float64 `json:"elapsed_runs"` // of each run
 	Goodput    float64   `json:"goodput"`
+	// Command is from the start of the head's process until it knows how every node ended: later than Elapsed if
+	// it waits for nodes that are dead.
+	Command float64 `json:"command"`
 	// Share is Rate ÷ (iperf3 ÷ hops) when cables are not shaped, as all hops share the machine; else Goodput ÷ iperf3.
 	Share       float64 `json:"share,omitempty"`
 	CPU         float64 `json:"cpu_per_gib_hop"` // seconds of head and relays, per GiB and hop
@@ -56,6 +59,9 @@ type Figures struct {
 type IperfFigures struct {
 	Rate float64 `json:"rate"`
 	CPU  float64 `json:"cpu_per_gib_hop"` // seconds of both ends
+	// Of each run: where the two ends share a core or do not, as the kernel likes, both differ much.
+	Rates []float64 `json:"rate_runs"`
+	CPUs  []float64 `json:"cpu_per_gib_hop_runs"`
 }
 
 func newFigures(c *Case, b *Bench) *Figures {
@@ -99,6 +105,7 @@ func (f *Figures) sum() {
 	}
 	f.Rate = f.median(func(r *Run) float64 { return least(r.Rates) })
 	f.RateMedian = f.median(func(r *Run) float64 { return median(slices.Collect(maps.Values(r.Rates))) })
+	f.Command = f.median(func(r *Run) float64 { return r.Command.Seconds() })
 	f.Goodput = over(float64(f.Size), f.Elapsed)
 	f.CPU = f.median(func(r *Run) float64 { return r.CPU.Seconds() / gib / float64(r.Hops) })
 	f.FirstByte = f.median(func(r *Run) float64 { return r.FirstByte.Seconds() })
@@ -123,7 +130,7 @@ func (f *Figures) sumIperf() {
 		rates = append(rates, h.Rate)
 		cpu = append(cpu, h.CPU.Seconds()/(float64(h.Size)/(1<<30)))
 	}
-	f.Iperf = &IperfFigures{Rate: median(rates), CPU: median(cpu)}
+	f.Iperf = &IperfFigures{Rate: median(rates), CPU: median(cpu), Rates: rates, CPUs: cpu}
 	f.CPURatio = over(f.CPU, f.Iperf.CPU)
 	if f.LineRate > 0 {
 		f.Share = f.Goodput / f.Iperf.Rate

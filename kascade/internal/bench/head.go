@@ -85,6 +85,7 @@ func (d data) Size() int64 { return d.size }
 func headOptions(c *Case) kascade.HeadOptions {
 	return kascade.HeadOptions{
 		Window: c.Window, ChunkSize: c.Chunk, Chains: c.Chains, Slow: c.Slow, Encrypt: c.Encrypt, Compress: c.Compress, NoVerify: c.NoVerify,
+		StartWithin: c.StartWithin,
 	}
 }
 

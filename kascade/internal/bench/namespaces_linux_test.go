@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func needRoot(t *testing.T) {
@@ -18,7 +19,7 @@ func TestNamespaces(t *testing.T) {
 	needRoot(t)
 	const rate = 200 * mbit
 	f := measure(t, Case{
-		Name: "harm", Nodes: 5, Size: 8 << 20, Rate: rate, Cut: []Harm{{4, 0.5}}, Dead: 1,
+		Name: "harm", Nodes: 5, Size: 8 << 20, Rate: rate, Cut: []Harm{{4, 0.5}}, Dead: 1, StartWithin: time.Second,
 	}, false, HasIperf())
 	if n := len(f.runs[0].Rates); n != 3 {
 		t.Errorf("%d receivers, want 3", n)

@@ -14,8 +14,8 @@ func Table(w io.Writer, all []*Figures) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "case\tN\tMiB/s (slowest)\tMiB/s (median)\telapsed s\tof iperf3\tCPU s/GiB/hop\t× iperf3\trelay MiB\tfirst ms\tlost s\tlists\t")
 	for _, f := range all {
-		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f\t%.2f\t%s\t%.3f\t%s\t%.0f\t%.0f\t%s\t%s\t\n", f.Case, f.Nodes, f.Rate/(1<<20), f.RateMedian/(1<<20), f.Elapsed,
-			f.share(), f.CPU, f.ratio(), float64(f.Memory)/(1<<20), f.FirstByte*1000, f.lost(), f.verdict())
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f\t%.2f\t%s\t%.3f\t%s\t%.0f\t%.0f\t%s\t%s\t\n", f.Case, f.Nodes, f.Rate/mib, f.RateMedian/mib, f.Elapsed,
+			f.share(), f.CPU, f.ratio(), float64(f.Memory)/mib, f.FirstByte*1000, f.lost(), f.verdict())
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -61,17 +61,24 @@ func (f *Figures) verdict() string {
 	return "right"
 }
 
+// lateEnd is how many seconds of the head's after the last receiver are worth a note.
+const lateEnd = 0.5
+
 // notes are what does not fit into a row.
 func (f *Figures) notes() []string {
 	lines := slices.Clone(f.Wrong)
 	if f.Iperf != nil {
-		lines = append(lines, fmt.Sprintf("iperf3 over one hop: %.0f MiB/s, %.3f CPU s/GiB", f.Iperf.Rate/(1<<20), f.Iperf.CPU))
+		lines = append(lines, fmt.Sprintf("iperf3 over one hop: %.0f MiB/s (%.0f to %.0f), %.3f CPU s/GiB (%.3f to %.3f)", f.Iperf.Rate/mib,
+			slices.Min(f.Iperf.Rates)/mib, slices.Max(f.Iperf.Rates)/mib, f.Iperf.CPU, slices.Min(f.Iperf.CPUs), slices.Max(f.Iperf.CPUs)))
 	}
 	if f.WithoutFail > 0 {
 		lines = append(lines, fmt.Sprintf("without failures %.2f s; %d failed, %+.2f s each", f.WithoutFail, f.Failures, f.LostEach))
 	}
+	if f.Command > f.Elapsed+lateEnd {
+		lines = append(lines, fmt.Sprintf("the head ended %.2f s after the last receiver", f.Command-f.Elapsed))
+	}
 	if f.OthersRate > 0 {
-		lines = append(lines, fmt.Sprintf("nodes that were not made slow: %.1f MiB/s, over the second half of their copies %.1f MiB/s", f.OthersRate/(1<<20), f.OthersSecondHalf/(1<<20)))
+		lines = append(lines, fmt.Sprintf("nodes that were not made slow: %.1f MiB/s, over the second half of their copies %.1f MiB/s", f.OthersRate/mib, f.OthersSecondHalf/mib))
 	}
 	if len(f.Slow) > 0 {
 		var s []string
