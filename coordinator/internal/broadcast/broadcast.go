@@ -45,6 +45,7 @@ type Outcome struct {
 	Done    map[string]*agentv1.ReceiveDone
 	Sent    int64 // bytes that the head sent
 	Elapsed time.Duration
+	Slow    []kascade.SlowNode // those that held the chain up
 }
 
 // Send does a job. The error is of the head itself; nodes' failures are in the Outcome.
@@ -72,7 +73,7 @@ func Send(ctx context.Context, job Job, log *slog.Logger) (*Outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broadcast %s: %w", job.Path, err)
 	}
-	out.Sent, out.Elapsed = result.Sent, result.Elapsed
+	out.Sent, out.Elapsed, out.Slow = result.Sent, result.Elapsed, result.Slow
 	conclude(links, result, out)
 	return out, nil
 }

@@ -33,26 +33,37 @@ func (s Service) Broadcast(ctx context.Context, t steps.Transfer) (*steps.Delive
 	if err != nil {
 		return nil, err
 	}
-	return &steps.Delivery{Nodes: out.Nodes, Sent: out.Sent, Elapsed: out.Elapsed}, nil
+	return &steps.Delivery{Nodes: out.Nodes, Sent: out.Sent, Elapsed: out.Elapsed, Slow: slow(out.Slow, s.Options.Slow.Mode)}, nil
 }
 
 // picture is what a display needs of the chain's state: the last byte that every
-// living node has, the rate of the slowest, and which one that is if another waits for it.
+// living node has, what the chain moves now, and which node holds it up, if one does.
 func picture(p kascade.Progress) workflow.Progress {
-	out := workflow.Progress{Total: p.Size, Done: -1, Nodes: make(map[string]int64, len(p.Nodes))}
-	for i, n := range p.Nodes {
+	out := workflow.Progress{Total: p.Size, Done: -1, Rate: p.Rate, Nodes: make(map[string]int64, len(p.Nodes)), Slowest: p.Slowest, Reason: p.Why}
+	for _, n := range p.Nodes {
 		out.Nodes[n.Name] = n.Consumed
-		if n.State == kascade.Failed {
-			continue
-		}
-		if out.Done < 0 || n.Received < out.Done {
-			out.Done, out.Rate = n.Received, n.Rate
-		}
-		holds := n.Full && (i+1 == len(p.Nodes) || !p.Nodes[i+1].Full)
-		if holds && out.Slowest == "" {
-			out.Slowest, out.Reason = n.Name, "its disk, or what writes to it, does not keep up"
+		if n.State != kascade.Failed && (out.Done < 0 || n.Received < out.Done) {
+			out.Done = n.Received
 		}
 	}
 	out.Done = max(out.Done, 0)
 	return out
+}
+
+// slow says of each node that held the chain up what was slow, and what was done about it.
+func slow(nodes []kascade.SlowNode, mode kascade.SlowMode) []string {
+	var notes []string
+	for _, n := range nodes {
+		text := fmt.Sprintf("%s was slow: %s", n.Name, n.Cause)
+		switch {
+		case n.Side:
+			text += "; it was fed apart from the others"
+		case mode == kascade.SlowDrop:
+			text += "; it was dropped"
+		default:
+			text += "; the others waited for it"
+		}
+		notes = append(notes, text)
+	}
+	return notes
 }

@@ -27,6 +27,9 @@ func (s sendEnvironment) Run(ctx context.Context, t *workflow.Task, report func(
 	if delivery != nil {
 		seconds := delivery.Elapsed.Seconds()
 		t.Note(3, fmt.Sprintf("Broadcast time: %.0fs", seconds))
+		for _, note := range delivery.Slow {
+			t.Note(3, note)
+		}
 		t.Note(4, fmt.Sprintf("Broadcast rate: %.1f MiB/s to each node; the coordinator sent %d bytes", rate(t.Request.Files.Image.Size, seconds), delivery.Sent))
 	}
 }

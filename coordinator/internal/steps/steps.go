@@ -79,6 +79,7 @@ type Delivery struct {
 	Nodes   map[string]error // nil: verified, consumed, durable
 	Sent    int64            // bytes that the coordinator itself sent
 	Elapsed time.Duration
+	Slow    []string // for people: which node held the others up, why, and what was done
 }
 
 // Config is what the steps work with; all of it is needed but MkfsArguments and, where there are none, VLANs.
