@@ -150,7 +150,7 @@ func (p *dataPort) handle(ctx context.Context, conn net.Conn, known func()) {
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	d := newDelivery(link, place, int64(answer.Start), int64(req.To), &p.sent, &p.blocked)
+	d := newDelivery(link, place, int64(answer.Start), end(req), &p.sent, &p.blocked)
 	if err := d.run(ctx, p.relay); err != nil && ctx.Err() == nil {
 		p.log.Info("reader lost", "reader", req.Reader, "error", err)
 	}
@@ -201,6 +201,14 @@ func (p *dataPort) unfollow(reader uint32, f *follower) {
 	}
 }
 
+// end is the byte at which a request ends.
+func end(r wire.Request) int64 {
+	if r.To == wire.UnknownSize {
+		return window.Unknown
+	}
+	return int64(r.To)
+}
+
 // dial connects to a data port and asks for req.
 func dial(ctx context.Context, address string, key []byte, encrypted bool, req wire.Request) (net.Conn, wire.Answer, error) {
 	d := net.Dialer{Timeout: connectWithin, Control: tuneSocket}
@@ -228,6 +236,9 @@ func dial(ctx context.Context, address string, key []byte, encrypted bool, req w
 	return conn, answer, nil
 }
 
+// errGone means that the bytes are not at hand any more.
+var errGone = errors.New("the stream has gone on: the bytes that are needed are not kept any more")
+
 func ask(hs *wire.Handshake, conn net.Conn, req wire.Request) (wire.Answer, error) {
 	b := make([]byte, max(wire.HelloSize, wire.AnswerSize))
 	if _, err := io.ReadFull(conn, b[:wire.HelloSize]); err != nil {
@@ -245,6 +256,9 @@ func ask(hs *wire.Handshake, conn net.Conn, req wire.Request) (wire.Answer, erro
 	a, err := hs.ReadAnswer(b[:wire.AnswerSize])
 	if err == nil && a.Status == wire.Refused {
 		err = errors.New("refused")
+	}
+	if err == nil && a.Status == wire.Gone {
+		err = errGone
 	}
 	return a, err
 }

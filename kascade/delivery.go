@@ -2,6 +2,7 @@ package kascade
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -19,18 +20,21 @@ type delivery struct {
 	to   int64
 	sent *atomic.Int64 // payload bytes
 
-	head    [wire.HeaderSize]byte
-	headed  int64 // chunk whose header is in head; -1: none yet
-	pending int   // bytes of head that are not written yet
+	head    [2 * wire.HeaderSize]byte // a header, and before it, if need be, that of the stream's near end
+	headed  int64                     // chunk whose header is in head; -1: none yet
+	pending int                       // bytes of head that are not written yet
 
 	turn chan error // from the relay that it was lent to
 }
 
 func newDelivery(conn net.Conn, from pieces, at, to int64, sent *atomic.Int64, blocked *stopwatch) *delivery {
-	return &delivery{out: newOutlet(conn, blocked), from: from, at: at, to: to, sent: sent, headed: -1, turn: make(chan error, 1)}
+	d := &delivery{out: newOutlet(conn, blocked), from: from, at: at, to: to, sent: sent, headed: -1, turn: make(chan error, 1)}
+	wire.Header{Chunk: wire.NoChunk}.Put(d.head[:])
+	return d
 }
 
-// run writes each chunk, or the rest of it, after its header, until the end.
+// run writes each chunk, or the rest of it, after its header, until the end. If the end was
+// not known when the reader came, it is announced.
 func (d *delivery) run(ctx context.Context, r *relay) error {
 	for d.at < d.to {
 		if lent, err := r.lend(ctx, d); err != nil {
@@ -39,6 +43,10 @@ func (d *delivery) run(ctx context.Context, r *relay) error {
 			continue
 		}
 		piece, err := d.from.Next(ctx)
+		if err == io.EOF && d.to == window.Unknown {
+			d.out.write(d.head[:wire.HeaderSize], nil, forEver) // a reader that knows may have closed
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -53,10 +61,13 @@ func (d *delivery) run(ctx context.Context, r *relay) error {
 func (d *delivery) put(p window.Piece, patience time.Duration) (bool, error) {
 	if d.headed != p.Chunk {
 		d.headed, d.pending = p.Chunk, wire.HeaderSize
-		wire.Header{Chunk: uint32(p.Chunk), Length: uint32(p.Form.Length), CRC: p.Form.CRC, Packed: p.Form.Packed}.Put(d.head[:])
+		wire.Header{Chunk: uint32(p.Chunk), Length: uint32(p.Form.Length), CRC: p.Form.CRC, Packed: p.Form.Packed}.Put(d.head[wire.HeaderSize:])
+		if p.Short && d.to == window.Unknown {
+			d.pending += wire.HeaderSize
+		}
 	}
 	data := p.Data[:min(int64(len(p.Data)), d.to-d.at)]
-	n, err := d.out.write(d.head[wire.HeaderSize-d.pending:], data, patience)
+	n, err := d.out.write(d.head[len(d.head)-d.pending:], data, patience)
 	head := min(n, d.pending)
 	d.pending -= head
 	n -= head
@@ -117,7 +128,11 @@ func (r *relay) pass() {
 		return
 	}
 	for d.at < d.to {
-		piece, ok := d.from.(*window.Reader).Peek()
+		place := d.from.(*window.Reader)
+		piece, ok := place.Peek()
+		if !ok && place.Ended() {
+			break
+		}
 		if !ok {
 			return
 		}

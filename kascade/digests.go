@@ -8,11 +8,12 @@ import (
 	"kadeploy/kascade/internal/wire"
 )
 
-// digestList is the node's copy of the manifest, which grows while it arrives.
+// digestList is a manifest that grows: at the head while it is made, at a node while it
+// arrives.
 type digestList struct {
 	mu    sync.Mutex
 	list  []Digest
-	total int
+	total int           // chunks of the source, or the most that there may be
 	more  chan struct{} // closed and replaced when the list grows
 }
 
@@ -31,9 +32,40 @@ func (l *digestList) add(m *wire.Digests) error {
 	for i := range n {
 		l.list = append(l.list, Digest(m.Data[i*wire.DigestSize:][:wire.DigestSize]))
 	}
+	l.grown()
+	return nil
+}
+
+func (l *digestList) grown() {
 	close(l.more)
 	l.more = make(chan struct{})
-	return nil
+}
+
+// put appends one digest.
+func (l *digestList) put(d Digest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, d)
+	l.grown()
+}
+
+// setTotal says how many there will be, and tells whether that can be.
+func (l *digestList) setTotal(n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.list) > n {
+		return false
+	}
+	l.total = n
+	return true
+}
+
+// from is what is there from number i on, and a channel that is closed when there is more.
+// The digests do not change any more.
+func (l *digestList) from(i int) ([]Digest, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.list[min(i, len(l.list)):], l.more
 }
 
 // get waits for the digest of chunk i.

@@ -43,12 +43,17 @@ func Broadcast(ctx context.Context, src Source, m *Manifest, peers []Peer, opts 
 
 // head is one broadcast. The goroutine of run owns the chain.
 type head struct {
-	src   Source
-	m     *Manifest
-	opts  HeadOptions
-	log   *slog.Logger
-	peers []*peer // a node's number is its place here
-	key   [wire.KeySize]byte
+	src    Source
+	m      *Manifest // nil if it is made meanwhile:
+	intake *intake   // nil if there is a manifest
+	close  func()    // of the source, if it is a Stream
+	opts   HeadOptions
+	log    *slog.Logger
+	peers  []*peer // a node's number is its place here
+	key    [wire.KeySize]byte
+
+	chunkSize int
+	digests   *digestList // those of the manifest, as far as they are known
 
 	chain     *chain.Chain
 	events    chan chain.Event
@@ -70,12 +75,6 @@ type peer struct {
 }
 
 func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, error) {
-	if err := m.check(); err != nil {
-		return nil, err
-	}
-	if src.Size() != m.Size {
-		return nil, fmt.Errorf("the source has %d bytes, its manifest says %d: make the manifest again", src.Size(), m.Size)
-	}
 	if len(peers) > wire.MaxNodes {
 		return nil, fmt.Errorf("%d nodes, the limit is %d", len(peers), wire.MaxNodes)
 	}
@@ -83,7 +82,7 @@ func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, er
 	opts.DeadAfter = cmp.Or(opts.DeadAfter, DefaultDeadAfter)
 	opts.StartWithin = cmp.Or(opts.StartWithin, DefaultStartWithin)
 	opts.Report = cmp.Or(opts.Report, DefaultReport)
-	h := &head{src: src, m: m, opts: opts, log: opts.Logger, events: make(chan chain.Event, 1024), failed: make(chan error, 1)}
+	h := &head{src: src, m: m, opts: opts, log: opts.Logger, events: make(chan chain.Event, 1024), failed: make(chan error, 1), close: func() {}}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -97,7 +96,7 @@ func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, er
 		h.peers = append(h.peers, &peer{Peer: p, link: newLink(p.Control)})
 	}
 	h.rates = make([]nodeRates, len(peers))
-	return h, nil
+	return h, h.prepare()
 }
 
 // sorted is the peers in the chain's order.
@@ -128,20 +127,29 @@ func (h *head) run(outer context.Context) (*Result, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(outer))
 	defer cancel()
 	start := time.Now()
-	cfg := chain.Config{Size: h.m.Size, Window: h.opts.Window, DeadAfter: h.opts.DeadAfter, StartWithin: h.opts.StartWithin, Chains: h.opts.Chains, Slow: h.opts.Slow.policy()}
+	cfg := chain.Config{Size: h.size(), Window: h.opts.Window, DeadAfter: h.opts.DeadAfter, StartWithin: h.opts.StartWithin, Chains: h.opts.Chains, Slow: h.opts.Slow.policy()}
 	for _, p := range h.peers {
 		cfg.Names = append(cfg.Names, p.Name)
 	}
 	h.chain = chain.New(cfg)
-	h.feeds = newFeeds(h.m.ChunkSize)
+	h.feeds = newFeeds(h.chunkSize)
 	var err error
 	if h.port, err = listen(ctx, h.opts.Listen, h.key[:], h.opts.Encrypt, h.log, h.open); err != nil {
 		for _, p := range h.peers {
 			p.link.close()
 		}
+		h.close()
 		return nil, fmt.Errorf("broadcast: %w", err)
 	}
 	h.wg.Go(func() { h.port.run(ctx) })
+	h.wg.Go(func() { h.announce(ctx) })
+	if h.intake != nil {
+		h.wg.Go(func() {
+			if err := h.intake.run(ctx); err != nil && ctx.Err() == nil {
+				h.fatal(err)
+			}
+		})
+	}
 	var links sync.WaitGroup
 	for i := range h.peers {
 		links.Go(func() { h.serve(outer, i) })
@@ -151,6 +159,7 @@ func (h *head) run(outer context.Context) (*Result, error) {
 	h.partAll(&links)
 	cancel()
 	h.wg.Wait()
+	h.close()
 	return h.result(elapsed), err
 }
 
@@ -162,10 +171,20 @@ func (h *head) decide(outer context.Context, start time.Time) error {
 	// meanwhile is not read yet, and their silence means nothing.
 	var now, reported, fed time.Duration
 	last := start
+	var known chain.Source
 	step := func(ev chain.Event) {
 		t := time.Now()
 		now += min(t.Sub(last), 4*tick)
 		last = t
+		// A node that has heard of the size may say so in ev: the chain must know it first.
+		if _, due := ev.(chain.Tick); due || h.size() != known.Size {
+			if s := h.known(); s != known {
+				known = s
+				for _, cmd := range h.chain.Step(now, s) {
+					h.obey(cmd)
+				}
+			}
+		}
 		for _, cmd := range h.chain.Step(now, ev) {
 			h.obey(cmd)
 		}
@@ -220,12 +239,18 @@ func (h *head) obey(cmd chain.Command) {
 			p := h.peers[c.Previous]
 			m.Previous, m.Name, m.Host, m.Port = uint32(c.Previous), p.Name, p.Host, p.port
 		}
+		if h.intake != nil && c.Previous == chain.Head {
+			h.intake.expect(uint32(c.Node))
+		}
 		h.peers[c.Node].link.send(m)
 	case chain.Expect:
 		h.peers[c.Node].link.send(&wire.Expect{Reader: uint32(c.Reader), Gen: c.Gen, From: uint64(c.From)})
 	case chain.Drop:
 		if c.Node == chain.Head {
 			h.port.drop(uint32(c.Reader))
+			if h.intake != nil {
+				h.intake.arrived(uint32(c.Reader))
+			}
 		} else {
 			h.peers[c.Node].link.send(&wire.Drop{Reader: uint32(c.Reader)})
 		}
@@ -236,6 +261,9 @@ func (h *head) obey(cmd chain.Command) {
 		h.part(c.Node, &wire.Stop{Reason: c.Reason}, stoppedWait)
 	case chain.Pace:
 		h.feeds.pace(uint32(c.Node), c.On)
+		if h.intake != nil {
+			h.intake.aside(uint32(c.Node), c.On)
+		}
 	case chain.Slow:
 		h.log.Warn("node is slow", "node", h.peers[c.Node].Name, "cause", c.Cause)
 	default:
@@ -280,7 +308,7 @@ func (h *head) partAll(links *sync.WaitGroup) {
 }
 
 func (h *head) result(elapsed time.Duration) *Result {
-	r := &Result{Nodes: map[string]error{}, Sent: h.port.sent.Load(), Refetched: h.refetched.Load(), Elapsed: elapsed}
+	r := &Result{Nodes: map[string]error{}, Sent: h.port.sent.Load(), Refetched: h.refetched.Load(), Elapsed: elapsed, Manifest: h.manifest()}
 	for _, i := range h.chain.Order() {
 		r.Order = append(r.Order, h.peers[i].Name)
 		if v := h.chain.View(i); v.Slow != "" {

@@ -73,6 +73,17 @@ func (r *chunkReader) Close() {}
 
 // open decides what a reader of the head gets.
 func (h *head) open(r wire.Request) (wire.Answer, pieces) {
+	if h.intake != nil {
+		answer, place := h.intake.open(r)
+		switch {
+		case place == nil:
+		case r.Kind == wire.Chunk:
+			h.refetched.Add(int64(r.To - r.From))
+		case r.Kind == wire.Follow:
+			place = h.feeds.follow(r.Reader, place)
+		}
+		return answer, place
+	}
 	if r.To > uint64(h.m.Size) {
 		return wire.Answer{Status: wire.Refused}, nil
 	}

@@ -22,10 +22,11 @@ type link struct {
 	out   chan func() wire.Message // called by the goroutine that writes
 	close func()                   // once or more; ends read and write
 	ended chan struct{}
+	more  chan struct{} // more may have something to send
 }
 
 func newLink(rw io.ReadWriteCloser) *link {
-	l := &link{rw: rw, out: make(chan func() wire.Message, outbox), ended: make(chan struct{})}
+	l := &link{rw: rw, out: make(chan func() wire.Message, outbox), ended: make(chan struct{}), more: make(chan struct{}, 1)}
 	l.close = sync.OnceFunc(func() {
 		close(l.ended)
 		rw.Close()
@@ -46,8 +47,16 @@ func (l *link) post(make func() wire.Message) {
 	}
 }
 
+// wake lets write look whether there is something to send.
+func (l *link) wake() {
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+}
+
 // write sends what is queued until the link ends. In between it sends what more
-// gives, as long as it gives something, and each beat what idle gives.
+// gives, and each beat what idle gives.
 func (l *link) write(more func() wire.Message, idle func() wire.Message) {
 	timer := time.NewTicker(beat)
 	defer timer.Stop()
@@ -63,10 +72,11 @@ func (l *link) write(more func() wire.Message, idle func() wire.Message) {
 			}
 		}
 		if m == nil {
-			more = nil
 			select {
 			case make := <-l.out:
 				m = make()
+			case <-l.more:
+				continue
 			case <-timer.C:
 				if m = idle(); m == nil {
 					continue

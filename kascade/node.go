@@ -39,7 +39,7 @@ func Join(ctx context.Context, control io.ReadWriteCloser, sink Sink, opts NodeO
 	}
 	n := &node{
 		sink: &guardedSink{sink: sink}, opts: opts, log: log, link: newLink(control),
-		started: make(chan struct{}), attach: make(chan *wire.Attach, 1),
+		started: make(chan struct{}), ends: make(chan struct{}), attach: make(chan *wire.Attach, 1),
 	}
 	return n.run(ctx)
 }
@@ -60,6 +60,7 @@ type node struct {
 	port    *dataPort
 	readers readers
 	relay   relay
+	ends    chan struct{}     // closed when the size is known
 	attach  chan *wire.Attach // the newest order that the receiver has not taken
 
 	starved  stopwatch // while nothing comes from the previous
@@ -160,6 +161,8 @@ func (n *node) handle(m wire.Message) error {
 	switch m := m.(type) {
 	case *wire.Digests:
 		return n.digests.add(m)
+	case *wire.Size:
+		return n.sized(int64(min(m.Bytes, math.MaxInt64)))
 	case *wire.Attach:
 		select {
 		case <-n.attach: // overtaken
@@ -203,7 +206,7 @@ func (n *node) stopped(m *wire.Stop) error {
 // begin takes START: it opens the data port and starts to work. An error of its own
 // ends the part with FAILED.
 func (n *node) begin(s *wire.Start) error {
-	total, err := checkStart(s, n.opts)
+	size, total, err := checkStart(s, n.opts)
 	if err != nil {
 		n.end(&localError{err})
 		return nil
@@ -213,7 +216,7 @@ func (n *node) begin(s *wire.Start) error {
 		limit = min(limit, n.opts.Window)
 	}
 	n.digests = newDigestList(total)
-	n.win = window.New(int64(s.Size), int(s.ChunkSize), n.opts.Have, limit)
+	n.win = window.New(size, int(s.ChunkSize), n.opts.Have, limit)
 	n.consumed.Store(n.opts.Have)
 	n.told.consumed = n.opts.Have
 	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], s.Options&wire.Encrypted != 0, n.log, n.open); err != nil {
@@ -222,12 +225,15 @@ func (n *node) begin(s *wire.Start) error {
 	}
 	n.port.relay = &n.relay
 	n.start = s
+	if size != window.Unknown {
+		close(n.ends)
+	}
 	close(n.started)
 	place := n.win.NewReader(n.opts.Have) // before the first byte can arrive
 	// READY is queued before anything else can be: an empty source is done at once.
 	n.link.post(func() wire.Message {
 		n.ready = true
-		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Have: uint64(n.opts.Have)}
+		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Held: uint64(n.opts.Have)}
 	})
 	n.wg.Go(func() { n.port.run(n.ctx) })
 	n.wg.Go(func() { n.receive(n.ctx) })
@@ -235,22 +241,42 @@ func (n *node) begin(s *wire.Start) error {
 	return nil
 }
 
-// checkStart tells whether the node can do what START says, and counts the chunks.
-func checkStart(s *wire.Start, opts NodeOptions) (int, error) {
+// sized takes the size of a source that had none at START. Whoever waits for bytes beyond
+// it, or for it, goes on.
+func (n *node) sized(size int64) error {
+	total, err := chunkCount(size, int(n.start.ChunkSize))
+	if err != nil || n.start.Size != wire.UnknownSize || !n.digests.setTotal(total) || !n.win.SetSize(size) {
+		return &wire.ProtocolError{What: fmt.Sprintf("the source ends at byte %d, received %d", size, n.win.End())}
+	}
+	close(n.ends)
+	n.relay.pass() // whoever has all must be told, too
+	if n.win.End() == size {
+		n.link.post(n.status)
+	}
+	return nil
+}
+
+// checkStart tells whether the node can do what START says; it gives the size and the
+// most chunks.
+func checkStart(s *wire.Start, opts NodeOptions) (size int64, total int, err error) {
 	if s.Version != wire.Version {
-		return 0, fmt.Errorf("the head speaks version %d of the protocol, this node version %d: use the same program on both", s.Version, wire.Version)
+		return 0, 0, fmt.Errorf("the head speaks version %d of the protocol, this node version %d: use the same program on both", s.Version, wire.Version)
+	}
+	if s.Size == wire.UnknownSize {
+		_, err := chunkCount(0, int(s.ChunkSize))
+		return window.Unknown, MaxChunks, err
 	}
 	if s.Size > 1<<62 {
-		return 0, fmt.Errorf("size of %d bytes", s.Size)
+		return 0, 0, fmt.Errorf("size of %d bytes", s.Size)
 	}
-	total, err := chunkCount(int64(s.Size), int(s.ChunkSize))
+	total, err = chunkCount(int64(s.Size), int(s.ChunkSize))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if h := opts.Have; h < 0 || h > int64(s.Size) || h%int64(s.ChunkSize) != 0 && h != int64(s.Size) {
-		return 0, fmt.Errorf("cannot go on from byte %d of %d: not between two chunks of %d bytes", h, s.Size, s.ChunkSize)
+		return 0, 0, fmt.Errorf("cannot go on from byte %d of %d: not between two chunks of %d bytes", h, s.Size, s.ChunkSize)
 	}
-	return total, nil
+	return int64(s.Size), total, nil
 }
 
 // open decides what a reader gets: the stream, from the byte that it needs or from the

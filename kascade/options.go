@@ -135,7 +135,10 @@ type Result struct {
 	Sent      int64         // payload bytes that the head wrote on data connections
 	Refetched int64         // of these, bytes of chunks that arrived damaged
 	Elapsed   time.Duration // until the last node was done or failed
-	Slow      []SlowNode    // nodes that held up their chain, in the chain's order
+	// Manifest is that of the source: the caller's, or what was made while the bytes
+	// flowed. It is nil if the source was not read to its end.
+	Manifest *Manifest
+	Slow     []SlowNode // nodes that held up their chain, in the chain's order
 }
 
 // Failed counts the nodes that did not succeed.

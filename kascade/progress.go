@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kadeploy/kascade/internal/chain"
+	"kadeploy/kascade/internal/window"
 )
 
 // rate measures how fast a counter grows, over about the last second.
@@ -29,7 +30,10 @@ type nodeRates struct{ received, consumed rate }
 
 // progress is the picture of the chain; now is the chain's time.
 func (h *head) progress(elapsed, now time.Duration) Progress {
-	p := Progress{Elapsed: elapsed, Size: h.m.Size, Sent: h.port.sent.Load(), Left: -1}
+	p := Progress{Elapsed: elapsed, Size: h.size(), Sent: h.port.sent.Load(), Left: -1}
+	if p.Size == window.Unknown {
+		p.Size = UnknownSize
+	}
 	sum := summary{size: p.Size}
 	for _, i := range h.chain.Order() {
 		v := h.chain.View(i)
@@ -104,7 +108,7 @@ func (s *summary) left() time.Duration {
 		}
 		seconds = max(seconds, float64(s.behind)/s.rate())
 	}
-	if s.unknown || seconds > 1e9 {
+	if s.unknown || s.size == UnknownSize || seconds > 1e9 {
 		return -1
 	}
 	return time.Duration(seconds * float64(time.Second))

@@ -43,7 +43,7 @@ func (n *node) obey(ctx context.Context, order *wire.Attach) (next *wire.Attach)
 		<-ended
 		return next
 	case err := <-ended:
-		if n.win.End() == int64(n.start.Size) {
+		if n.win.End() == n.win.Size() {
 			n.link.post(n.status)
 		} else if err != nil && ctx.Err() == nil {
 			n.lost(order, err)
@@ -76,7 +76,7 @@ func (e *feedError) Unwrap() error { return e.err }
 // follow reads the stream from the previous to its end; what the previous has no
 // longer comes from the head first.
 func (n *node) follow(ctx context.Context, order *wire.Attach) error {
-	from, size := n.win.End(), int64(n.start.Size)
+	from, size := n.win.End(), n.win.Size()
 	if from == size {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (n *node) follow(ctx context.Context, order *wire.Attach) error {
 			return fmt.Errorf("bytes %d to %d from the head: %w", from, start, err)
 		}
 	}
-	return n.pull(ctx, conn, size)
+	return n.pull(ctx, conn, window.Unknown)
 }
 
 // fillGap gets the bytes before to from the head.
@@ -123,6 +123,9 @@ func (n *node) dial(ctx context.Context, host string, port uint16, req wire.Requ
 	conn, answer, err := dial(ctx, net.JoinHostPort(host, strconv.Itoa(int(port))), n.start.Key[:], n.start.Options&wire.Encrypted != 0, req)
 	if err != nil {
 		kind := wire.LostHandshake
+		if errors.Is(err, errGone) {
+			kind = wire.LostGone
+		}
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {
 			kind = wire.LostDial
@@ -132,16 +135,22 @@ func (n *node) dial(ctx context.Context, host string, port uint16, req wire.Requ
 	return conn, answer, nil
 }
 
-// pull appends what conn brings to the window, up to byte to.
+// pull appends what conn brings to the window, up to byte to or to the end.
 func (n *node) pull(ctx context.Context, conn net.Conn, to int64) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	in := newInlet(conn, &n.starved)
 	var head [wire.HeaderSize]byte
-	for n.win.End() < to {
+	for n.win.End() < min(to, n.win.Size()) {
 		if _, err := io.ReadFull(in, head[:]); err != nil {
 			return fmt.Errorf("read header at byte %d: %w", n.win.End(), err)
 		}
 		h := wire.ReadHeader(head[:])
+		if h.Chunk == wire.NoChunk && h.Length == 0 {
+			if err := n.awaitSize(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		index, length := n.win.Chunk()
 		form := window.Form{Length: int(h.Length), CRC: h.CRC, Packed: h.Packed}
 		if int64(h.Chunk) != index || !n.plausible(form, length) {
@@ -158,6 +167,17 @@ func (n *node) pull(ctx context.Context, conn net.Conn, to int64) error {
 		}
 	}
 	return nil
+}
+
+// awaitSize waits until the head has said where the source ends. What comes on a data
+// connection announces the end, but only the control link is believed.
+func (n *node) awaitSize(ctx context.Context) error {
+	select {
+	case <-n.ends:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // plausible tells whether a chunk of length bytes may come in this form.

@@ -88,6 +88,7 @@ type rig struct {
 	t     *testing.T
 	src   memory
 	m     *Manifest
+	give  func() (Source, *Manifest) // to Broadcast, instead of src and m
 	names []string
 	sinks map[string]*memorySink
 	node  map[string]NodeOptions
@@ -141,7 +142,12 @@ func (r *rig) run(ctx context.Context) (*Result, error) {
 		peers = append(peers, Peer{Name: name, Host: "127.0.0.1", Control: headEnd})
 	}
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
-	res, err := Broadcast(ctx, r.src, r.m, peers, r.head)
+	var src Source = r.src
+	m := r.m
+	if r.give != nil {
+		src, m = r.give()
+	}
+	res, err := Broadcast(ctx, src, m, peers, r.head)
 	joins.Wait()
 	return res, err
 }

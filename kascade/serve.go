@@ -21,12 +21,16 @@ func (h *head) serve(ctx context.Context, i int) {
 		return
 	}
 	p.headHost = host
+	size, sources := uint64(wire.UnknownSize), h.sourceMessages()
+	if h.src.Size() != UnknownSize {
+		size = uint64(h.src.Size())
+	}
 	p.link.send(&wire.Start{
-		Version: wire.Version, Self: uint32(i), Nodes: uint32(len(h.peers)), Size: uint64(h.m.Size), ChunkSize: uint32(h.m.ChunkSize),
+		Version: wire.Version, Self: uint32(i), Nodes: uint32(len(h.peers)), Size: size, ChunkSize: uint32(h.chunkSize),
 		Window: uint64(h.opts.Window), DeadAfter: uint32(h.opts.DeadAfter.Milliseconds()), Key: h.key,
 		Name: p.Name, HeadHost: host, HeadPort: h.port.number(), Options: h.startOptions(),
 	})
-	h.wg.Go(func() { p.link.write(h.digestMessages(), func() wire.Message { return &wire.Ping{} }) })
+	h.wg.Go(func() { p.link.write(sources, func() wire.Message { return &wire.Ping{} }) })
 	err = p.link.read(func(m wire.Message) error {
 		ev, err := h.event(i, m)
 		if ev != nil {
@@ -69,23 +73,6 @@ func (h *head) hostFor(ctx context.Context, p *peer) (string, error) {
 	return host, err
 }
 
-// digestMessages gives the manifest's digests, message by message, then nil.
-func (h *head) digestMessages() func() wire.Message {
-	next := 0
-	return func() wire.Message {
-		n := min(len(h.m.Chunks)-next, wire.MaxDigests)
-		if n == 0 || h.opts.NoVerify {
-			return nil
-		}
-		m := &wire.Digests{First: uint32(next), Data: make([]byte, 0, n*wire.DigestSize)}
-		for _, d := range h.m.Chunks[next : next+n] {
-			m.Data = append(m.Data, d[:]...)
-		}
-		next += n
-		return m
-	}
-}
-
 // event is what a message of node i means to the chain.
 func (h *head) event(i int, m wire.Message) (chain.Event, error) {
 	switch m := m.(type) {
@@ -94,12 +81,12 @@ func (h *head) event(i int, m wire.Message) (chain.Event, error) {
 			return nil, fmt.Errorf("node speaks version %d of the protocol, the head version %d", m.Version, wire.Version)
 		}
 		h.peers[i].port = m.Port
-		return chain.Ready{Node: i, Have: int64(m.Have)}, nil
+		return chain.Ready{Node: i, Have: int64(m.Held)}, nil
 	case *wire.Status:
 		return chain.Status{Node: i, Received: int64(m.Received), Consumed: int64(m.Consumed), Oldest: int64(m.Oldest), Full: m.Full, Times: times(m)}, nil
 	case *wire.Lost:
 		h.log.Info("previous lost", "node", h.peers[i].Name, "kind", m.Kind, "reason", m.Reason)
-		return chain.Lost{Node: i, Gen: m.Gen, Reason: m.Reason}, nil
+		return chain.Lost{Node: i, Gen: m.Gen, Gone: m.Kind == wire.LostGone, Reason: m.Reason}, nil
 	case *wire.Bad:
 		h.log.Warn("chunk arrived damaged", "node", h.peers[i].Name, "chunk", m.Chunk, "crc_ok", m.Kind == wire.BadDigest, "previous", m.Previous)
 		return nil, nil

@@ -64,7 +64,7 @@ func TestBrokenControl(t *testing.T) {
 	for name, garbage := range map[string][]byte{
 		"rubbish":                    []byte("HTTP/1.1 400 Bad Request\r\n\r\n"),
 		"a message of the head":      wire.Append(nil, &wire.Release{}),
-		"ready at a place of dreams": wire.Append(nil, &wire.Ready{Version: 1, Have: 1 << 63}),
+		"ready at a place of dreams": wire.Append(nil, &wire.Ready{Version: 1, Held: 1 << 63}),
 		"done too early":             append(wire.Append(nil, &wire.Ready{Version: 1, Port: 1}), wire.Append(nil, &wire.Done{})...),
 		"another version":            wire.Append(nil, &wire.Ready{Version: 9}),
 	} {

@@ -7,12 +7,16 @@ package chain
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
 
 // Head stands for the head where a node's number is expected.
 const Head = -1
+
+// Unknown is the size of a source whose end is not known yet.
+const Unknown = math.MaxInt64
 
 // none is the previous of a node that was never attached.
 const none = -2
@@ -32,7 +36,7 @@ const (
 // Config is what stays the same in one broadcast.
 type Config struct {
 	Names       []string // nodes are numbered by their place in it, which is the chain's order
-	Size        int64    // bytes of the source
+	Size        int64    // bytes of the source, or Unknown
 	Window      int64    // bytes that a relay holds
 	DeadAfter   time.Duration
 	StartWithin time.Duration
@@ -92,7 +96,9 @@ type Chain struct {
 	nodes []node
 	order []int // those that have taken their place, chain by chain
 	begun bool
-	dirty bool // something has changed that settle looks at
+	dirty bool  // something has changed that settle looks at
+	from  int64 // first byte of the source that the head can still give
+	to    int64 // bytes of the source that the head has at hand now
 	out   []Command
 
 	feed      map[int]*load // of the head, by reader
@@ -107,7 +113,7 @@ func New(cfg Config) *Chain {
 	cfg.DeadAfter = max(cfg.DeadAfter, leastDeadAfter)
 	cfg.Chains = max(1, min(cfg.Chains, len(cfg.Names)))
 	cfg.Slow.fill()
-	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names)), feed: map[int]*load{}, suspicion: map[int]suspicion{}}
+	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names)), feed: map[int]*load{}, suspicion: map[int]suspicion{}, to: cfg.Size}
 	for i := range c.nodes {
 		c.nodes[i].prev = none
 		c.nodes[i].avoid = map[int]bool{}
@@ -198,9 +204,7 @@ func (c *Chain) settle(now time.Duration) {
 		for _, i := range slices.Backward(c.order) {
 			n := &c.nodes[i]
 			if c.needs(i) && (n.prev == none || n.prev != Head && !c.serves(n.prev)) {
-				if p := c.previous(i); p != Head || !n.side || c.branches() < maxBranches {
-					c.attach(now, i, p)
-				}
+				c.feedFrom(now, i, n.prev == none)
 			}
 		}
 		for i := len(c.nodes) - 1; i >= 0; i-- {
@@ -285,25 +289,49 @@ func (c *Chain) serves(i int) bool {
 	return n.state != Waiting && n.state != Failed && !n.released
 }
 
-// previous is from whom node i should read: the nearest before it that can.
-func (c *Chain) previous(i int) int {
+// previous is from whom node i should read: the nearest before it that can. What a node
+// has received is known late, and what is missing then may be there in truth: only if it
+// is exact, one that lacks bytes that the head cannot give either is passed over, and none
+// may be the answer.
+func (c *Chain) previous(i int, exact bool) int {
 	n := &c.nodes[i]
-	if n.side || len(n.avoid) >= maxAvoided {
+	head := c.from <= n.received || !exact
+	if n.side || len(n.avoid) >= maxAvoided && head {
 		return Head
 	}
 	for at := slices.Index(c.order, i) - 1; at >= 0 && c.nodes[c.order[at]].run == n.run; at-- {
 		p := c.order[at]
-		if !c.serves(p) || c.nodes[p].side || n.avoid[p] {
+		if !c.serves(p) || c.nodes[p].side || n.avoid[p] || !head && c.nodes[p].oldest > n.received {
 			continue
 		}
 		// A node of the chain is at most some windows behind: that gap is filled. One that
 		// came late would hold up the chain with it.
-		if (n.prev == none || n.branch) && c.nodes[p].oldest > n.received+c.cfg.Window {
+		if head && (n.prev == none || n.branch) && c.nodes[p].oldest > n.received+c.cfg.Window {
 			return Head
 		}
 		return p
 	}
+	if !head {
+		return none
+	}
 	return Head
+}
+
+// feedFrom attaches node i to whom it should read from. If nobody has the bytes that it
+// needs any more, its part is over.
+func (c *Chain) feedFrom(now time.Duration, i int, exact bool) {
+	switch p := c.previous(i, exact); {
+	case p == none:
+		c.lack(i)
+	case p != Head || !c.nodes[i].side || c.branches() < maxBranches:
+		c.attach(now, i, p)
+	}
+}
+
+// lack ends the part of a node that needs bytes that are gone.
+func (c *Chain) lack(i int) {
+	n := &c.nodes[i]
+	c.stop(i, fmt.Sprintf("needs the source from byte %d on, which the head cannot read again and keeps no longer (it has those from %d to %d)", n.received, c.from, c.to))
 }
 
 // attach tells node i to read from p.

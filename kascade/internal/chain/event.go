@@ -43,8 +43,12 @@ type Feed struct {
 type Lost struct {
 	Node   int
 	Gen    uint32
+	Gone   bool // the bytes that it needs are not there any more
 	Reason string
 }
+
+// Source: the head can give the bytes From to To now; the source's end is Size, or Unknown.
+type Source struct{ From, To, Size int64 }
 
 // SinkFailed: a node's sink failed; it goes on relaying.
 type SinkFailed struct {
@@ -126,8 +130,29 @@ func (e Lost) apply(c *Chain, now time.Duration) {
 		return
 	}
 	n.heard = now
-	if e.Gen == n.gen {
+	switch {
+	case e.Gen != n.gen:
+	case e.Gone && n.prev == Head:
+		c.lack(e.Node)
+	case e.Gone && n.retryAt == 0 && n.prev != none:
+		n.avoid[n.prev] = true
+		c.feedFrom(now, e.Node, true) // a STATUS came before
+	default:
 		c.strike(now, e.Node, e.Reason)
+	}
+}
+
+func (e Source) apply(c *Chain, _ time.Duration) {
+	c.dirty = c.dirty || c.cfg.Size != e.Size
+	c.from, c.to, c.cfg.Size = e.From, e.To, e.Size
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		switch {
+		case n.state != Failed && n.received > e.Size:
+			c.misbehave(i, fmt.Sprintf("received %d bytes of %d", n.received, e.Size))
+		case n.state == Receiving && n.received == e.Size:
+			n.state = Finishing
+		}
 	}
 }
 
@@ -150,7 +175,7 @@ func (c *Chain) strike(now time.Duration, i int, reason string) {
 		return
 	}
 	n.avoid[n.prev] = true
-	c.attach(now, i, c.previous(i))
+	c.feedFrom(now, i, false)
 }
 
 func (e SinkFailed) apply(c *Chain, now time.Duration) {
@@ -202,7 +227,7 @@ func (Tick) apply(c *Chain, now time.Duration) {
 				c.stop(i, fmt.Sprintf("did not answer within %v", c.cfg.StartWithin))
 			}
 		case c.dead(now, i):
-			c.stop(i, fmt.Sprintf("vanished: silent for %v after %d of %d bytes", (now-n.heard).Round(10*time.Millisecond), n.received, c.cfg.Size))
+			c.stop(i, fmt.Sprintf("vanished: silent for %v after %s", (now-n.heard).Round(10*time.Millisecond), c.share(n.received)))
 		}
 	}
 	for _, i := range c.order {
@@ -216,6 +241,14 @@ func (Tick) apply(c *Chain, now time.Duration) {
 		}
 	}
 	c.judge(now)
+}
+
+// share says for people how far that is.
+func (c *Chain) share(bytes int64) string {
+	if c.cfg.Size == Unknown {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%d of %d bytes", bytes, c.cfg.Size)
 }
 
 // dead tells whether node i has been silent for too long. What its readers get is a
@@ -248,5 +281,8 @@ func (c *Chain) stuck(now time.Duration, i int) bool {
 	if n.full || now-n.advanced < c.cfg.DeadAfter || now-n.heard >= c.suspectAfter() {
 		return false
 	}
-	return n.prev == Head || c.nodes[n.prev].received > n.received
+	if n.prev == Head {
+		return c.to > n.received
+	}
+	return c.nodes[n.prev].received > n.received
 }

@@ -67,7 +67,7 @@ func (c *Chain) takeOut(now time.Duration, s Limit) bool {
 	n.side, c.dirty = true, true
 	for _, j := range slices.Backward(c.order) {
 		if c.nodes[j].prev == s.Node && c.needs(j) {
-			c.attach(now, j, c.previous(j))
+			c.attach(now, j, c.previous(j, false))
 		}
 	}
 	if n.prev != Head && c.needs(s.Node) {
@@ -130,7 +130,7 @@ func (c *Chain) accusePrevious(now time.Duration, last suspect) bool {
 	t.suspects = t.suspects[:len(t.suspects)-1]
 	c.nodes[last.Node].side = false
 	ok := c.takeOut(now, Limit{Node: last.from, kind: slowWayOut, Cause: fmt.Sprintf("its link to %s", c.name(last.Node))})
-	if p := c.previous(last.Node); c.needs(last.Node) && c.nodes[last.Node].prev != p {
+	if p := c.previous(last.Node, false); c.needs(last.Node) && c.nodes[last.Node].prev != p {
 		c.attach(now, last.Node, p)
 	}
 	return ok
@@ -175,7 +175,7 @@ func (c *Chain) giveUp(now time.Duration) {
 	}
 	for _, j := range slices.Backward(c.order) {
 		if n := &c.nodes[j]; n.run == t.run && !n.side && !n.branch && n.prev != none && c.needs(j) {
-			if p := c.previous(j); p != n.prev && (back[j] || back[p]) {
+			if p := c.previous(j, false); p != n.prev && (back[j] || back[p]) {
 				c.attach(now, j, p)
 			}
 		}

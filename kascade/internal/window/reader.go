@@ -20,6 +20,7 @@ type Piece struct {
 	Chunk  int64
 	Form   Form // of the whole chunk
 	Offset int  // of Data in what the form counts
+	Short  bool // the chunk is the stream's last, and is not full
 	Data   []byte
 }
 
@@ -46,22 +47,27 @@ func (r *Reader) Close() {
 // Next waits for bytes and returns those of the current chunk that are there; io.EOF
 // after the last byte of the stream.
 func (r *Reader) Next(ctx context.Context) (Piece, error) {
-	return r.wait(ctx, r.at+1)
+	return r.wait(ctx, false)
 }
 
 // NextChunk waits until the current chunk is complete.
 func (r *Reader) NextChunk(ctx context.Context) (Piece, error) {
-	return r.wait(ctx, min(r.w.size, (r.at/r.w.chunkSize+1)*r.w.chunkSize))
+	return r.wait(ctx, true)
 }
 
-func (r *Reader) wait(ctx context.Context, need int64) (Piece, error) {
-	w := r.w
-	if r.at >= w.size {
-		return Piece{}, io.EOF
+// needed is the end of what the reader waits for: a byte, or a whole chunk.
+func (r *Reader) needed(chunk bool) int64 {
+	if chunk {
+		return min(r.w.size, (r.at/r.w.chunkSize+1)*r.w.chunkSize)
 	}
+	return r.at + 1
+}
+
+func (r *Reader) wait(ctx context.Context, chunk bool) (Piece, error) {
+	w := r.w
 	w.mu.Lock()
-	for w.err == nil && w.end < need {
-		r.need, r.waiting = need, true
+	for w.err == nil && r.at < w.size && w.end < r.needed(chunk) {
+		r.need, r.waiting = r.needed(chunk), true
 		w.mu.Unlock()
 		var err error
 		select {
@@ -85,6 +91,9 @@ func (r *Reader) wait(ctx context.Context, need int64) (Piece, error) {
 		}
 	}
 	defer w.mu.Unlock()
+	if r.at >= w.size {
+		return Piece{}, io.EOF
+	}
 	if w.err != nil {
 		return Piece{}, w.err
 	}
@@ -106,14 +115,21 @@ func (r *Reader) piece() Piece {
 	w := r.w
 	s := w.slots[r.at/w.chunkSize-w.slots[0].index]
 	from := int(r.at - s.index*w.chunkSize)
-	return Piece{Chunk: s.index, Form: s.form, Offset: from, Data: s.buf[from:s.n]}
+	return Piece{Chunk: s.index, Form: s.form, Offset: from, Short: w.chunkLen(s.index) < int(w.chunkSize), Data: s.buf[from:s.n]}
 }
 
-// CaughtUp tells whether the reader has passed all that has arrived.
+// CaughtUp tells whether the reader has passed all that has arrived, and more may come.
 func (r *Reader) CaughtUp() bool {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
-	return r.at >= r.w.end
+	return r.at >= r.w.end && r.at < r.w.size
+}
+
+// Ended tells whether the reader has passed the whole stream.
+func (r *Reader) Ended() bool {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	return r.at >= r.w.size
 }
 
 // Advance passes n bytes of the current chunk, and returns the place after them.

@@ -15,13 +15,14 @@ import (
 // MinSlots is the least number of chunks that a window holds.
 const MinSlots = 4
 
-// Window is a sliding part of a stream of a known size, in slots of one chunk. Places in the
+// Window is a sliding part of a stream, whose size may become known later, in slots of one
+// chunk. Places in the
 // stream count plain bytes from chunk to chunk, and the bytes that arrive within a chunk: that
 // which has arrived with fewer bytes than its plain form has ends where the next one begins.
 //
 // Its methods may be called from any goroutine, but there is one writer.
 type Window struct {
-	size      int64
+	size      int64 // Unknown, until it is set
 	chunkSize int64
 	limit     int // slots at most
 	keep      int // slots kept behind the slowest reader
@@ -52,6 +53,9 @@ type slot struct {
 	n     int    // bytes that have arrived
 }
 
+// Unknown is the size of a stream whose end is not known yet.
+const Unknown = math.MaxInt64
+
 // New makes a window of at most limit bytes (but at least MinSlots chunks) over a
 // stream of size bytes that begins at byte start, a chunk's first or the end.
 func New(size int64, chunkSize int, start, limit int64) *Window {
@@ -67,6 +71,32 @@ func (w *Window) End() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.end
+}
+
+// Size is the size of the stream, or Unknown.
+func (w *Window) Size() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.size
+}
+
+// SetSize says where the stream ends, once. It tells whether that can be: no byte after
+// it has arrived, and the chunk that it cuts off has not begun.
+func (w *Window) SetSize(size int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	whole := size - size%w.chunkSize
+	if w.size != Unknown || size < w.end || w.end > whole || w.end == whole && size > whole && w.begun() {
+		return false
+	}
+	w.size = size
+	for r := range w.readers {
+		if r.waiting { // may need less now, or nothing
+			r.waiting = false
+			r.ready <- struct{}{}
+		}
+	}
+	return true
 }
 
 // Oldest is the first byte that a new reader can get.

@@ -38,6 +38,7 @@ const (
 	OK      AnswerStatus = 0
 	Refused AnswerStatus = 1
 	Changed AnswerStatus = 2
+	Gone    AnswerStatus = 3
 )
 
 // Request is what a reader asks for.
@@ -163,6 +164,11 @@ type Header struct {
 
 // packed is the bit of the length that says so; lengths are much smaller.
 const packed = 1 << 31
+
+// NoChunk is the number in a header that belongs to no chunk and says that the stream's
+// end is near: the last chunk, if there is one that is not full, comes next. It has no
+// payload.
+const NoChunk = 0xFFFFFFFF
 
 // Put writes the header into b, which has HeaderSize bytes.
 func (h Header) Put(b []byte) {

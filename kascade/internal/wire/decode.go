@@ -68,7 +68,13 @@ func Decode(t Type, body []byte) (Message, error) {
 	case TypeExpect:
 		m = &Expect{Reader: d.u32(), Gen: d.u32(), From: d.u64()}
 	case TypeReady:
-		m = &Ready{Version: d.u16(), Port: d.u16(), Have: d.u64()}
+		m = &Ready{Version: d.u16(), Port: d.u16(), Held: d.u64(), ChunkSize: d.u32()}
+	case TypeSize:
+		m = &Size{Bytes: d.u64()}
+	case TypeResume:
+		m = &Resume{From: d.u64()}
+	case TypeHeld:
+		m = &Held{First: d.u32(), Data: d.digests()}
 	case TypeStatus:
 		m = &Status{Received: d.u64(), Consumed: d.u64(), Oldest: d.u64(), Full: d.u8()&1 != 0,
 			Period: d.u32(), Starved: d.u32(), Blocked: d.u32(), NoRoom: d.u32(), Sink: d.u32(), Verify: d.u32(), SinkRate: d.u64()}

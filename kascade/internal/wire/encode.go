@@ -58,10 +58,18 @@ func (m *Expect) append(b []byte) []byte {
 	return be.AppendUint64(b, m.From)
 }
 
+func (m *Size) append(b []byte) []byte   { return be.AppendUint64(b, m.Bytes) }
+func (m *Resume) append(b []byte) []byte { return be.AppendUint64(b, m.From) }
+
+func (m *Held) append(b []byte) []byte {
+	return append(be.AppendUint32(b, m.First), m.Data...)
+}
+
 func (m *Ready) append(b []byte) []byte {
 	b = be.AppendUint16(b, m.Version)
 	b = be.AppendUint16(b, m.Port)
-	return be.AppendUint64(b, m.Have)
+	b = be.AppendUint64(b, m.Held)
+	return be.AppendUint32(b, m.ChunkSize)
 }
 
 func (m *Status) append(b []byte) []byte {

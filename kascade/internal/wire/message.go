@@ -15,6 +15,8 @@ const (
 	TypeStop       Type = 6
 	TypePing       Type = 7
 	TypeExpect     Type = 8
+	TypeSize       Type = 9
+	TypeResume     Type = 10
 	TypeReady      Type = 65
 	TypeStatus     Type = 66
 	TypeLost       Type = 67
@@ -22,6 +24,7 @@ const (
 	TypeSinkFailed Type = 69
 	TypeDone       Type = 70
 	TypeFailed     Type = 71
+	TypeHeld       Type = 72
 
 	firstIgnorable Type = 128
 )
@@ -37,7 +40,7 @@ type Start struct {
 	Version   uint16
 	Self      uint32
 	Nodes     uint32
-	Size      uint64
+	Size      uint64 // or UnknownSize
 	ChunkSize uint32
 	Window    uint64 // bytes
 	DeadAfter uint32 // milliseconds
@@ -91,11 +94,25 @@ type Expect struct {
 	From        uint64
 }
 
-// Ready says that the data port is open.
+// Size tells where a source ends whose size was not known.
+type Size struct{ Bytes uint64 }
+
+// Resume tells a node how much of what it holds is right.
+type Resume struct{ From uint64 }
+
+// Ready says that the data port is open. With Held the node says that it holds so many
+// leading bytes, and Held messages follow.
 type Ready struct {
-	Version uint16
-	Port    uint16
-	Have    uint64
+	Version   uint16
+	Port      uint16
+	Held      uint64
+	ChunkSize uint32 // of what is held
+}
+
+// Held are digests of the chunks from First on that a node holds.
+type Held struct {
+	First uint32
+	Data  []byte // as in Digests
 }
 
 // Status is how far a node is, and what it spent its time with since its last STATUS.
@@ -122,6 +139,7 @@ const (
 	LostHandshake LostKind = 2
 	LostRead      LostKind = 3
 	LostProtocol  LostKind = 4
+	LostGone      LostKind = 5
 )
 
 // Lost reports a previous that does not deliver.
@@ -164,7 +182,10 @@ func (*Release) Type() Type    { return TypeRelease }
 func (*Stop) Type() Type       { return TypeStop }
 func (*Ping) Type() Type       { return TypePing }
 func (*Expect) Type() Type     { return TypeExpect }
+func (*Size) Type() Type       { return TypeSize }
+func (*Resume) Type() Type     { return TypeResume }
 func (*Ready) Type() Type      { return TypeReady }
+func (*Held) Type() Type       { return TypeHeld }
 func (*Status) Type() Type     { return TypeStatus }
 func (*Lost) Type() Type       { return TypeLost }
 func (*Bad) Type() Type        { return TypeBad }

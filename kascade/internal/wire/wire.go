@@ -12,6 +12,9 @@ const Version = 1
 // HeadID stands for the head where a node's number is expected.
 const HeadID = 0xFFFFFFFF
 
+// UnknownSize stands in START and FOLLOW for the size of a source whose end is not known.
+const UnknownSize = 1<<64 - 1
+
 // Limits (SPEC, section 2).
 const (
 	MaxMessage = 1 << 20 // bytes of a control message, type and body
