@@ -3,139 +3,196 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
+	"maps"
+	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"kadeploy/kascade"
 )
 
-// display shows progress on a terminal, or as JSON; on a pipe only the result.
+// plainEvery is the time between two lines of progress where there is no terminal.
+const plainEvery = 5 * time.Second
+
+// display shows how it goes: drawn on a terminal, as lines on a pipe, or as JSON.
 type display struct {
-	errs  io.Writer
-	width int // of the terminal; 0: none
-	json  *json.Encoder
-	names []string
+	screen *screen
+	json   *json.Encoder // nil: for people
+	names  []string
+	last   time.Time // a plain line was printed
+	begin  time.Time
 }
 
 func (o *options) newDisplay() *display {
-	d := &display{errs: o.errs, names: o.names}
+	d := &display{screen: o.screen, names: o.names, last: time.Now(), begin: time.Now()}
 	if o.json {
 		d.json = json.NewEncoder(o.out)
-	} else if f, ok := o.errs.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		d.width = 80
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
-			d.width = w
-		}
 	}
 	return d
 }
 
-// jsonNode is one node in the JSON output. Sizes are bytes, rates bytes per second.
-type jsonNode struct {
-	Name     string  `json:"name"`
-	State    string  `json:"state"`
-	Previous string  `json:"previous,omitempty"`
-	Received int64   `json:"received"`
-	Consumed int64   `json:"consumed"`
-	Rate     float64 `json:"rate"`
-	Full     bool    `json:"full"`
-	Error    string  `json:"error,omitempty"`
+func (d *display) close() { d.screen.draw(nil) }
+
+func (d *display) line(format string, args ...any) {
+	fmt.Fprintf(d.screen, "kascade: "+format+"\n", args...)
+}
+
+func (d *display) launching(n int) {
+	if d.json == nil {
+		d.screen.draw([]string{fmt.Sprintf("starting %d nodes ...", n)})
+	}
+}
+
+// launched says who is up.
+func (d *display) launched(up int, failed map[string]error, elapsed time.Duration) {
+	if d.json != nil {
+		d.json.Encode(jsonLaunch{"launch", elapsed.Seconds(), up, reasons(failed)})
+		return
+	}
+	d.screen.draw(nil)
+	if len(failed) > 0 && up > 0 {
+		d.line("%d nodes are up after %v, %d are not", up, elapsed.Round(10*time.Millisecond), len(failed))
+	}
 }
 
 func (d *display) progress(p kascade.Progress) {
 	switch {
 	case d.json != nil:
-		nodes := make([]jsonNode, len(p.Nodes))
-		for i, n := range p.Nodes {
-			nodes[i] = jsonNode{Name: n.Name, State: string(n.State), Previous: n.Previous, Received: n.Received, Consumed: n.Consumed, Rate: n.Rate, Full: n.Full}
-			if n.Err != nil {
-				nodes[i].Error = n.Err.Error()
-			}
-		}
-		d.json.Encode(map[string]any{"event": "progress", "elapsed": p.Elapsed.Seconds(), "size": p.Size, "sent": p.Sent, "nodes": nodes})
-	case d.width > 0:
-		line := progressLine(p)
-		if len(line) >= d.width {
-			line = line[:d.width-1]
-		}
-		fmt.Fprintf(d.errs, "\r\x1b[K%s", line)
+		d.json.Encode(toJSON(p))
+	case d.screen.term != nil:
+		d.screen.draw(picture(p))
+	case time.Since(d.last) >= plainEvery:
+		d.last = time.Now()
+		d.line("%s", picture(p)[0])
 	}
 }
 
-// progressLine says how far the slowest node is that still receives, and what is wrong.
-func progressLine(p kascade.Progress) string {
-	done, failed := 0, 0
-	var slowest *kascade.NodeProgress
-	for i := range p.Nodes {
-		switch n := &p.Nodes[i]; n.State {
+// Limits of the drawn picture.
+const (
+	maxSlow   = 4 // lines
+	maxFailed = 4
+)
+
+// picture is the chain for people: how far all are, who holds them up, who is slow or failed.
+func picture(p kascade.Progress) []string {
+	var done, failed, waiting int
+	var least int64 = -1
+	var slow, bad []string
+	for _, n := range p.Nodes {
+		switch n.State {
 		case kascade.Done:
 			done++
 		case kascade.Failed, kascade.Relaying:
 			failed++
-		default:
-			if slowest == nil || n.Consumed < slowest.Consumed {
-				slowest = n
+			bad = append(bad, fmt.Sprintf("  failed: %s: %v", n.Name, n.Err))
+		case kascade.Waiting:
+			waiting++
+		}
+		if n.State == kascade.Receiving || n.State == kascade.Finishing {
+			if !n.Side && (least < 0 || n.Consumed < least) {
+				least = n.Consumed
+			}
+			if n.Slow != "" {
+				slow = append(slow, slowLine(n, p.Size))
 			}
 		}
 	}
-	var b strings.Builder
-	if slowest != nil {
-		fmt.Fprintf(&b, "%3.0f %%  %s/s", 100*float64(slowest.Consumed)/float64(max(1, p.Size)), size(slowest.Rate))
-		if slowest.Rate > 0 {
-			left := time.Duration(float64(p.Size-slowest.Consumed) / slowest.Rate * float64(time.Second))
-			fmt.Fprintf(&b, "  %v left", left.Round(time.Second))
-		}
-		fmt.Fprintf(&b, "  last: %s", slowest.Name)
-		if slowest.Full {
-			b.WriteString(" (its output is slow)")
-		}
+	lines := []string{summary(p, least, done, failed, waiting)}
+	if p.Slowest != "" {
+		lines = append(lines, fmt.Sprintf("  held up by %s: %s", p.Slowest, p.Why))
 	}
-	fmt.Fprintf(&b, "  %d of %d done", done, len(p.Nodes))
+	lines = append(lines, few(slow, maxSlow, "slow nodes")...)
+	return append(lines, few(bad, maxFailed, "failed nodes")...)
+}
+
+// summary is the first line: the share that every node of the chains has, rate, time left.
+func summary(p kascade.Progress, least int64, done, failed, waiting int) string {
+	var b strings.Builder
+	switch {
+	case least >= 0 && p.Size > 0:
+		fmt.Fprintf(&b, "%3.0f %%  %s of %s", 100*float64(least)/float64(p.Size), size(float64(least)), size(float64(p.Size)))
+	case least >= 0:
+		fmt.Fprintf(&b, "%s", size(float64(least)))
+	}
+	if least >= 0 {
+		fmt.Fprintf(&b, "  %s/s", size(p.Rate))
+		if p.Left > 0 {
+			fmt.Fprintf(&b, "  %v left", p.Left.Round(time.Second))
+		}
+		b.WriteString("  ")
+	}
+	fmt.Fprintf(&b, "%d of %d nodes done", done, len(p.Nodes))
 	if failed > 0 {
 		fmt.Fprintf(&b, ", %d failed", failed)
+	}
+	if waiting > 0 {
+		fmt.Fprintf(&b, ", %d not ready", waiting)
 	}
 	return b.String()
 }
 
-func (d *display) result(r *kascade.Result, m *kascade.Manifest) {
+func slowLine(n kascade.NodeProgress, total int64) string {
+	s := fmt.Sprintf("  slow: %s: %s", n.Name, n.Slow)
+	if n.Side {
+		s += "; goes on beside the chain"
+	}
+	if total > 0 {
+		s += fmt.Sprintf(", %.0f %%", 100*float64(n.Consumed)/float64(total))
+	}
+	return s + fmt.Sprintf(", %s/s", size(n.Rate))
+}
+
+// few is the first of some lines, and how many more there are.
+func few(lines []string, limit int, what string) []string {
+	if len(lines) <= limit {
+		return lines
+	}
+	return append(lines[:limit:limit], fmt.Sprintf("  and %d more %s", len(lines)-limit, what))
+}
+
+func (d *display) result(r *kascade.Result, src *source) {
 	if d.json != nil {
-		nodes := map[string]*string{}
-		for name, err := range r.Nodes {
-			nodes[name] = nil
-			if err != nil {
-				s := err.Error()
-				nodes[name] = &s
-			}
-		}
-		d.json.Encode(map[string]any{"event": "result", "elapsed": r.Elapsed.Seconds(), "size": m.Size, "sent": r.Sent, "refetched": r.Refetched,
-			"order": r.Order, "blake3": fmt.Sprintf("%x", m.Whole), "nodes": nodes})
+		d.json.Encode(resultJSON(r, src))
 		return
 	}
-	if d.width > 0 {
-		fmt.Fprint(d.errs, "\r\x1b[K")
-	}
+	d.screen.draw(nil)
 	for _, name := range d.names {
 		if err := r.Nodes[name]; err != nil {
-			fmt.Fprintf(d.errs, "kascade: %s failed: %v\n", name, err)
+			d.line("%s failed: %v", name, err)
 		}
 	}
-	rate := float64(m.Size) / max(r.Elapsed.Seconds(), 1e-9)
+	for _, n := range r.Slow {
+		if r.Nodes[n.Name] == nil {
+			beside := ""
+			if n.Side {
+				beside = "; it went on beside the chain"
+			}
+			d.line("%s was slow: %s%s", n.Name, n.Cause, beside)
+		}
+	}
+	total := float64(max(0, src.Size()))
+	elapsed := r.Elapsed.Round(time.Millisecond)
 	if r.Failed() == len(r.Nodes) {
-		fmt.Fprintf(d.errs, "kascade: no node of %d has a copy, after %v\n", len(r.Nodes), r.Elapsed.Round(time.Millisecond))
+		d.line("no node of %d has a copy, after %v", len(r.Nodes), elapsed)
 		return
 	}
-	fmt.Fprintf(d.errs, "kascade: %s to %d of %d nodes in %v, %s/s\n", size(float64(m.Size)), len(r.Nodes)-r.Failed(), len(r.Nodes), r.Elapsed.Round(time.Millisecond), size(rate))
+	d.line("%s to %d of %d nodes in %v, %s/s", size(total), len(r.Nodes)-r.Failed(), len(r.Nodes), elapsed, size(total/max(r.Elapsed.Seconds(), 1e-9)))
+}
+
+// reasons is errors as texts.
+func reasons(failed map[string]error) map[string]string {
+	m := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		m[name] = failed[name].Error()
+	}
+	return m
 }
 
 // size is a number of bytes for people.
 func size(n float64) string {
 	for _, unit := range []string{"B", "KiB", "MiB", "GiB"} {
-		if n < 1024 {
-			return fmt.Sprintf("%.4g %s", n, unit)
+		if n < 1000 {
+			return fmt.Sprintf("%.3g %s", n, unit)
 		}
 		n /= 1024
 	}

@@ -2,63 +2,153 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"kadeploy/kascade"
-	"kadeploy/kascade/internal/control"
+	"kadeploy/kascade/internal/launch"
 )
 
-// runHead is the head's part: it waits for the nodes, broadcasts, and reports.
+// runHead is the head's part: it brings up the nodes, broadcasts, and reports.
 func (o *options) runHead(ctx context.Context) error {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(o.port)))
+	src, err := o.openSource(ctx)
 	if err != nil {
 		return err
 	}
-	src, closeSource, err := o.openSource()
+	defer src.close()
+	launcher, err := o.newLauncher(ctx)
 	if err != nil {
-		ln.Close()
 		return err
 	}
-	defer closeSource()
-	// Nodes come while the manifest is made.
-	gathered := make(chan []kascade.Peer, 1)
-	gather, stop := context.WithTimeout(ctx, time.Duration(o.retry)*time.Second)
-	defer stop()
-	go func() { gathered <- o.gather(gather, ln) }()
+	opts, err := o.headOptions(ctx)
+	if err != nil {
+		return err
+	}
+	nodes := make([]launch.Node, len(o.names))
+	for i, name := range o.names {
+		nodes[i] = launch.Node{Name: name, Order: o.order(name, src)}
+	}
+	show := o.newDisplay()
+	defer show.close()
+	begin := time.Now()
+	show.launching(len(nodes))
+	peers, failed := launcher.Launch(ctx, nodes)
+	show.launched(len(peers), failed, time.Since(begin))
+	opts.Progress = show.progress
+	res, err := o.broadcast(ctx, src, peers, opts)
+	if e := launcher.Close(); e != nil {
+		o.log.Warn("after the end", "error", e)
+	}
+	if res == nil {
+		return err
+	}
+	for name, reason := range failed {
+		res.Nodes[name] = reason
+	}
+	show.result(res, src)
+	return o.report(res, err)
+}
+
+// broadcast runs the chain, if there is anybody.
+func (o *options) broadcast(ctx context.Context, src *source, peers []kascade.Peer, opts kascade.HeadOptions) (*kascade.Result, error) {
+	if ctx.Err() != nil {
+		for _, p := range peers {
+			p.Control.Close()
+		}
+		return nil, context.Cause(ctx)
+	}
+	if len(peers) == 0 {
+		return &kascade.Result{Nodes: map[string]error{}}, nil
+	}
 	m, err := kascade.NewManifest(io.NewSectionReader(src, 0, src.Size()), 0)
-	if err != nil {
-		stop()
-	}
-	peers := <-gathered
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
 	if err != nil {
 		for _, p := range peers {
 			p.Control.Close()
 		}
-		return err
+		return nil, err
 	}
-	show := o.newDisplay()
-	res, err := kascade.Broadcast(ctx, src, m, peers, kascade.HeadOptions{Logger: o.log, Order: o.names, Progress: show.progress})
-	if res == nil {
-		return err
+	src.manifest = m
+	return kascade.Broadcast(ctx, src, m, peers, opts)
+}
+
+func (o *options) newLauncher(ctx context.Context) (launch.Launcher, error) {
+	if o.launcher == "none" {
+		ln, err := o.listen(ctx, o.port)
+		if err != nil {
+			return nil, err
+		}
+		if got := ln.Addr().(*net.TCPAddr).Port; got != o.port && o.port != 0 {
+			fmt.Fprintf(o.errs, "kascade: port %d is taken: this head is at port %d, so nodes need -m HOST:%d\n", o.port, got, got)
+		}
+		return &launch.ByHand{Listener: ln, Key: o.key, Within: time.Duration(o.retry) * time.Second, Log: o.log}, nil
 	}
-	for _, name := range o.names {
-		if _, came := res.Nodes[name]; !came {
-			res.Nodes[name] = fmt.Errorf("did not join within %d s", o.retry)
+	command, err := launch.Words(o.ssh)
+	if err != nil {
+		return nil, fmt.Errorf("-S: %w", err)
+	}
+	l := &launch.SSH{
+		Command: command, Program: o.program, Dir: o.remoteDir, Window: o.launchWindow,
+		Connect: seconds(o.connectTimeout), Patient: seconds(o.launchTimeout),
+		Said: func(node, line string) { o.log.Info("said", "node", node, "line", line) },
+	}
+	if o.translated == "" {
+		if l.Params, err = launch.Words(o.params); err != nil {
+			return nil, fmt.Errorf("-P: %w", err)
 		}
 	}
-	show.result(res, m)
-	return o.report(res, err)
+	return l, nil
+}
+
+// headOptions are the engine's.
+func (o *options) headOptions(ctx context.Context) (kascade.HeadOptions, error) {
+	mode, err := kascade.ParseSlowMode(o.slow)
+	opts := kascade.HeadOptions{
+		Logger: o.log, Order: o.names, Window: o.windowBytes, DeadAfter: seconds(o.timeout),
+		Slow:   kascade.Slow{Mode: mode, Share: o.slowShare, Patience: seconds(o.slowPatience)},
+		Chains: o.chains, Encrypt: o.encrypt, Compress: compressions[o.compress], NoVerify: o.noVerify,
+	}
+	if err != nil {
+		return opts, err
+	}
+	if o.master != "" {
+		opts.Host = o.master
+		if host, _, err := net.SplitHostPort(o.master); err == nil {
+			opts.Host = host
+		}
+	}
+	if o.launcher != "none" && o.given("port") {
+		ln, err := o.listen(ctx, o.port) // finds one that is free; the engine opens it again
+		if err != nil {
+			return opts, err
+		}
+		opts.Listen = fmt.Sprintf(":%d", ln.Addr().(*net.TCPAddr).Port)
+		ln.Close()
+	}
+	return opts, nil
+}
+
+// portTries is how many ports --adjust-port tries.
+const portTries = 100
+
+// listen opens a port, or one of the next.
+func (o *options) listen(ctx context.Context, port int) (net.Listener, error) {
+	var failure error
+	for p := port; p <= min(port+portTries, 65535); p++ {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(p)))
+		if err == nil {
+			return ln, nil
+		}
+		if failure == nil {
+			failure = err
+		}
+		if !o.adjustPort {
+			break
+		}
+	}
+	return nil, fmt.Errorf("-p %d: %w", port, failure)
 }
 
 // report writes the lists, and says with which code to exit.
@@ -77,95 +167,4 @@ func (o *options) report(res *kascade.Result, err error) error {
 	return nil
 }
 
-// gather takes the control links of the nodes until all are there or ctx ends, and closes ln.
-func (o *options) gather(ctx context.Context, ln net.Listener) []kascade.Peer {
-	acceptor, err := control.NewAcceptor(o.key)
-	if err != nil {
-		o.log.Error("no nodes can join", "error", err)
-		ln.Close()
-		return nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { ln.Close() })()
-	var mu sync.Mutex
-	var peers []kascade.Peer
-	var wg sync.WaitGroup
-	for {
-		conn, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			break
-		}
-		if err != nil {
-			o.log.Warn("accept", "error", err)
-			continue
-		}
-		wg.Go(func() {
-			link, name, err := acceptor.Accept(ctx, conn)
-			if err != nil {
-				o.log.Warn("refused", "error", err)
-				return
-			}
-			host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
-			mu.Lock()
-			defer mu.Unlock()
-			if !slices.Contains(o.names, name) || slices.ContainsFunc(peers, func(p kascade.Peer) bool { return p.Name == name }) {
-				o.log.Warn("refused: not in the list of nodes, or there already", "node", name, "from", host)
-				link.Close()
-				return
-			}
-			peers = append(peers, kascade.Peer{Name: name, Host: host, Control: link})
-			if len(peers) == len(o.names) {
-				cancel()
-			}
-		})
-	}
-	wg.Wait()
-	return peers
-}
-
-// source is a file, read at any place.
-type source struct {
-	*os.File
-	size int64
-}
-
-func (s source) Size() int64 { return s.size }
-
-// openSource opens -i. What cannot be read twice, such as a pipe, is copied to a temporary
-// file that has no name any more.
-func (o *options) openSource() (kascade.Source, func() error, error) {
-	f, stream := (*os.File)(nil), o.in
-	if o.input != "-" {
-		var err error
-		if f, err = os.Open(o.input); err != nil {
-			return nil, nil, fmt.Errorf("-i: %w", err)
-		}
-		info, err := f.Stat()
-		if err == nil && info.IsDir() {
-			err = fmt.Errorf("-i %s is a directory: send an archive of it, as in: tar c %s | kascade -i - ... -O 'tar x'", o.input, o.input)
-		}
-		if err != nil {
-			f.Close()
-			return nil, nil, err
-		}
-		stream = f
-		if size, err := f.Seek(0, io.SeekEnd); err == nil {
-			return source{f, size}, f.Close, nil
-		}
-	}
-	spool, err := os.CreateTemp("", "kascade-*")
-	if err != nil {
-		return nil, nil, fmt.Errorf("copy the input to a temporary file: %w", err)
-	}
-	os.Remove(spool.Name())
-	size, err := io.Copy(spool, stream)
-	if f != nil {
-		f.Close()
-	}
-	if err != nil {
-		spool.Close()
-		return nil, nil, fmt.Errorf("copy the input to a temporary file: %w", err)
-	}
-	return source{spool, size}, spool.Close, nil
-}
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

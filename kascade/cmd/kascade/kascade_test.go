@@ -61,7 +61,7 @@ func TestBroadcast(t *testing.T) {
 	}{
 		{name: "well", nodes: []string{"-o DIR/h1", "-O 'cat > DIR/h2'", "-o DIR/h3"}, retry: "10", ok: []string{"h1", "h2", "h3"}},
 		{name: "standard input", nodes: []string{"-o DIR/h1"}, stdin: true, retry: "10", ok: []string{"h1"}},
-		{name: "one is missing", nodes: []string{"-o DIR/h1", "", "-o DIR/h3"}, retry: "3", code: exitSome, ok: []string{"h1", "h3"}, ko: map[string]string{"h2": "did not join within 3 s"}},
+		{name: "one is missing", nodes: []string{"-o DIR/h1", "", "-o DIR/h3"}, retry: "3", code: exitSome, ok: []string{"h1", "h3"}, ko: map[string]string{"h2": "did not join within 3s"}},
 		{name: "a command fails", nodes: []string{"-o DIR/h1", "-O 'cat >/dev/null; echo broken pump; exit 3'", "-o DIR/h3"}, retry: "10", code: exitSome, codes: []int{0, 1, 0},
 			ok: []string{"h1", "h3"}, ko: map[string]string{"h2": "exit status 3; it printed: broken pump"}},
 		{name: "a disk is full, a directory is not there", nodes: []string{"-o /dev/full", "-o DIR/none/h2"}, retry: "10", code: exitFatal, codes: []int{1, 1},
@@ -171,22 +171,41 @@ func TestWrongKey(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Setenv("KASCADE_KEY", "")
 	for args, want := range map[string]string{
-		"-i x":                               "no nodes",
-		"-N a -i x":                          "no key",
-		"-N a --no-key -i /none/such":        "no such file",
-		"-N a --no-key -i /":                 "is a directory",
-		"-N a,a --no-key -i x":               "listed twice",
-		"-N a --no-key -o x":                 "needs -m HEAD",
-		"-N a --no-key -m h":                 "either -o FILE or -O CMD",
-		"-N a --no-key -m h -o x -O y":       "either -o FILE or -O CMD",
-		"-N a --no-key -m h -o x -W 1":       "counted from 0",
-		"-N a --no-key -W -1":                "needs -i FILE",
-		"-N a --no-key --key-file x -i x":    "exclude",
-		"-N no-such-host --no-key -m h -o x": "say which with -W",
-		"-N a --no-key -i x -D taktuk":       "the only launcher is none",
-		"-N a --no-key -i x -v loud":         "use fatal, error",
-		"-n /none/such --no-key -i x":        "no such file",
-		"--frobnicate":                       "unknown flag",
+		"-i x":                                       "no nodes",
+		"-D none -N a -i x":                          "no key",
+		"-N a --no-key -i /none/such":                "no such file",
+		"-N a,a --no-key -i x":                       "listed twice",
+		"-N a --no-key -o x":                         "needs -m HEAD",
+		"-N a --no-key -m h":                         "either -o PATH or -O CMD",
+		"-N a --no-key -m h -o x -O y":               "either -o PATH or -O CMD",
+		"-N a --no-key -m h -o x -W 1":               "counted from 0",
+		"-N a --no-key -W -1":                        "needs -i PATH",
+		"-N a --no-key --key-file x -i x":            "exclude",
+		"-N no-such-host --no-key -m h -o x":         "say which with -W",
+		"-N a --no-key -i x -v loud":                 "use fatal, error",
+		"-N a -i x -o y -D rsh":                      "use ssh, or none",
+		"-N a -o y":                                  "give -i PATH",
+		"-N a -i x":                                  "either -o PATH or -O CMD",
+		"-N a -i x -o -":                             "-D none",
+		"-N a -i x -O y --resume":                    "a command cannot go on",
+		"-N a[ -i x -o y":                            "bracket",
+		"-N a[3-1] -i x -o y":                        "no range",
+		"-N a:b -i x -o y":                           "no port",
+		"-N fe80::1 -i x -o y":                       "no port",
+		"-N -oProxyCommand=id -i x -o y":             "not the name of a node",
+		"-N a -i x -o y --topology /none":            "--topology",
+		"-N a -i x -o y -t 0":                        "-t: 1 to 3600",
+		"-N a -i x -o y -t NaN":                      "-t: 1 to 3600",
+		"-N a -i x -o y --chains 0":                  "--chains: 1 or more",
+		"-N a -i x -o y --slow never":                "side, wait or drop",
+		"-N a -i x -o y --slow-share 2":              "between 0 and 1",
+		"-N a -i x -o y --compress zip":              "auto, on or off",
+		"-N a -i x -o y --window much":               "is not a size",
+		"-N a -i x -o y -b 9223372036854775807 -u 2": "cannot hold so much",
+		"-N a -i x -o y -R 5":                        "give T,N",
+		"-N a -i /dev/null -o y -S '":                "is not closed",
+		"-n /none/such --no-key -i x":                "no such file",
+		"--frobnicate":                               "unknown flag",
 	} {
 		if strings.Contains(args, "-i x") || strings.Contains(args, "-i /") {
 			args += " -p " + freePort(t)
@@ -201,12 +220,15 @@ func TestUsage(t *testing.T) {
 func TestNodeList(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nodes")
 	must(t, os.WriteFile(file, []byte("n-10.lyon\nn-9.lyon\n\nn-9.lyon\n"), 0o600))
-	o := &options{nodes: "n-1.nancy:4000", nodeFile: file, sort: true}
+	o := &options{nodes: "n-[2,1].nancy:4000", nodeFile: file, sort: true}
 	if err := o.readNodes(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"n-9.lyon", "n-10.lyon", "n-1.nancy"}, o.names); diff != "" {
+	if diff := cmp.Diff([]string{"n-9.lyon", "n-10.lyon", "n-1.nancy", "n-2.nancy"}, o.names); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+	if o.ports["n-1.nancy"] != 4000 || o.ports["n-9.lyon"] != 0 {
+		t.Errorf("ports are %v", o.ports)
 	}
 }
 

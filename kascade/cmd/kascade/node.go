@@ -2,19 +2,26 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"kadeploy/kascade"
 	"kadeploy/kascade/internal/control"
-	"kadeploy/kascade/internal/sink"
+	"kadeploy/kascade/internal/launch"
 )
 
-// runNode is a node's part.
+// runNode is the part of a node that was started by hand.
 func (o *options) runNode(ctx context.Context) error {
 	name, err := o.self()
 	if err != nil {
@@ -28,19 +35,22 @@ func (o *options) runNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := o.openSink()
-	if err != nil {
-		// The head learns why, as from any other sink that fails.
-		s = brokenSink{err}
+	if _, err := launch.Attend(ctx, link, ""); err != nil {
+		return err
 	}
-	return kascade.Join(ctx, link, s, kascade.NodeOptions{Logger: o.log.With("node", name)})
+	return o.join(ctx, link, o.byHand(name))
 }
 
-// reach dials the head once a second, until it answers or --retry is over.
+// reach dials the head once a second, until it answers or the retries are over.
 func (o *options) reach(ctx context.Context, address, name string) (net.Conn, error) {
+	begin := time.Now()
 	for try := 1; ; try++ {
 		link, err := control.Dial(ctx, address, o.key, name)
-		if err == nil || try > o.retry || ctx.Err() != nil || errors.Is(err, control.ErrNotProved) {
+		tries := o.retry
+		if o.late.given && time.Since(begin) >= o.late.after {
+			tries = o.late.tries
+		}
+		if err == nil || try > tries || ctx.Err() != nil || errors.Is(err, control.ErrNotProved) {
 			return link, err
 		}
 		o.log.Info("head not reached yet", "error", err)
@@ -52,20 +62,60 @@ func (o *options) reach(ctx context.Context, address, name string) (net.Conn, er
 	}
 }
 
-func (o *options) openSink() (kascade.Sink, error) {
-	switch {
-	case o.outputCmd != "":
-		return sink.NewCommand(o.outputCmd, o.errs)
-	case o.output == "-":
-		return sink.Stream{W: os.Stdout}, nil
+// join is the node's part once it has its order.
+func (o *options) join(ctx context.Context, link io.ReadWriteCloser, d order) error {
+	s, held, err := openSink(d, o.errs)
+	if err != nil {
+		// The head learns why, as from any other sink that fails.
+		s = brokenSink{err}
 	}
-	return sink.NewFile(o.output)
+	return kascade.Join(ctx, link, s, kascade.NodeOptions{Logger: o.log.With("node", d.Name), Listen: d.listen(), Held: held})
 }
 
-// brokenSink is a sink that could not be opened.
-type brokenSink struct{ err error }
+// attendCommand is the node that the ssh launcher starts.
+func (o *options) attendCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    launch.NodeCommand,
+		Hidden: true,
+		Short:  "The part of a node whose head is at the other end of its standard input and output",
+		Args:   cobra.NoArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return o.runAttend(cmd.Context()) },
+	}
+}
 
-func (s brokenSink) Write([]byte) (int, error)    { return 0, s.failure() }
-func (s brokenSink) Commit(context.Context) error { return s.failure() }
-func (s brokenSink) Abort(error)                  {}
-func (s brokenSink) failure() error               { return fmt.Errorf("open the output: %w", s.err) }
+func (o *options) runAttend(ctx context.Context) error {
+	if err := launch.RemoveCopy(); err != nil {
+		return fmt.Errorf("remove the copy of the program: %w", err)
+	}
+	link, err := newStdio()
+	if err != nil {
+		return err
+	}
+	b, err := launch.Attend(ctx, link, launch.Address())
+	if err != nil {
+		return err
+	}
+	var d order
+	if err := json.Unmarshal(b, &d); err != nil {
+		link.Close()
+		return fmt.Errorf("the head's order: %w", err)
+	}
+	o.log = slog.New(slog.NewTextHandler(o.errs, &slog.HandlerOptions{Level: levels[strings.ToLower(d.Verbose)]}))
+	return o.join(ctx, link, d)
+}
+
+// stdio is the standard input and output as a link that can be closed under a Read.
+type stdio struct{ in, out *os.File }
+
+func newStdio() (stdio, error) {
+	for fd := range 2 {
+		if err := syscall.SetNonblock(fd, true); err != nil { // else Close would wait for Read
+			return stdio{}, err
+		}
+	}
+	return stdio{os.NewFile(0, "standard input"), os.NewFile(1, "standard output")}, nil
+}
+
+func (s stdio) Read(b []byte) (int, error)  { return s.in.Read(b) }
+func (s stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
+func (s stdio) Close() error                { return errors.Join(s.in.Close(), s.out.Close()) }

@@ -1,4 +1,5 @@
-package launch
+// Package launchtest has a real ssh server for tests of launchers.
+package launchtest
 
 import (
 	"fmt"
@@ -11,17 +12,18 @@ import (
 	"time"
 )
 
-// server is a real sshd in a network namespace of its own, with a throw-away configuration
+// Server is a real sshd in a network namespace of its own, with a throw-away configuration
 // and keys. It answers at every 127.x.y.z there; 10.9.0.2 is dead.
-type server struct {
-	dir string
-	tmp string // TMPDIR of what runs on the "hosts"
+type Server struct {
+	Dir string // of its files, which all "hosts" share; removed at the end
+	Tmp string // TMPDIR of what runs on the "hosts"
 	pid int
 }
 
 const sshPort = "22"
 
-func newServer(t *testing.T) *server {
+// NewServer starts one, or skips the test without root.
+func NewServer(t *testing.T) *Server {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for a network namespace: run the tests as root")
@@ -30,15 +32,15 @@ func newServer(t *testing.T) *server {
 	if _, err := os.Stat(sshd); err != nil {
 		t.Fatal("needs the package openssh-server: run scripts/install-packages.sh")
 	}
-	s := &server{dir: t.TempDir()}
-	os.Chmod(s.dir, 0o755)
-	s.tmp = filepath.Join(s.dir, "tmp")
-	must(t, os.Mkdir(s.tmp, 0o777))
+	s := &Server{Dir: t.TempDir()}
+	os.Chmod(s.Dir, 0o755)
+	s.Tmp = filepath.Join(s.Dir, "tmp")
+	must(t, os.Mkdir(s.Tmp, 0o777))
 	must(t, os.MkdirAll("/run/sshd", 0o755)) // for privilege separation, as the service does
 	for _, key := range []string{"host", "user", "other"} {
-		run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", filepath.Join(s.dir, key))
+		Run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", filepath.Join(s.Dir, key))
 	}
-	must(t, os.WriteFile(s.path("sshd_config"), []byte(strings.NewReplacer("DIR", s.dir).Replace(`
+	must(t, os.WriteFile(s.path("sshd_config"), []byte(strings.NewReplacer("DIR", s.Dir).Replace(`
 ListenAddress 0.0.0.0
 HostKey DIR/host
 AuthorizedKeysFile DIR/user.pub
@@ -87,18 +89,21 @@ SetEnv TMPDIR=DIR/tmp
 	return s
 }
 
-func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *Server) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// ssh is the user's ssh command, in the server's namespace.
-func (s *server) ssh() []string {
-	return []string{"nsenter", "-t", strconv.Itoa(s.pid), "-n", "ssh", "-F", "none", "-i", s.path("user"),
-		"-o", "UserKnownHostsFile=" + s.path("known_hosts"), "-o", "GlobalKnownHostsFile=none", "-o", "IdentitiesOnly=yes"}
+// Inside is a command that runs another in the server's network namespace.
+func (s *Server) Inside() []string { return []string{"nsenter", "-t", strconv.Itoa(s.pid), "-n"} }
+
+// SSH is the user's ssh command, in the server's namespace.
+func (s *Server) SSH() []string {
+	return append(s.Inside(), "ssh", "-F", "none", "-i", s.path("user"),
+		"-o", "UserKnownHostsFile="+s.path("known_hosts"), "-o", "GlobalKnownHostsFile=none", "-o", "IdentitiesOnly=yes")
 }
 
 // left is what the launches have not cleaned up on the "hosts".
-func (s *server) left(t *testing.T) []string {
+func (s *Server) left(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(s.tmp + "/*")
+	found, err := filepath.Glob(s.Tmp + "/*")
 	must(t, err)
 	out, err := exec.Command("sh", "-c", "nsenter -t "+strconv.Itoa(s.pid)+" -n ss -Htnp state established '( sport = :"+sshPort+" )'").Output()
 	must(t, err)
@@ -108,8 +113,8 @@ func (s *server) left(t *testing.T) []string {
 	return found
 }
 
-// clean waits a little for the hosts' side to end, and reports what stays.
-func (s *server) clean(t *testing.T) {
+// Clean waits a little for the hosts' side to end, and reports what stays.
+func (s *Server) Clean(t *testing.T) {
 	t.Helper()
 	var left []string
 	for range 100 {
@@ -121,7 +126,8 @@ func (s *server) clean(t *testing.T) {
 	t.Errorf("left behind: %q", left)
 }
 
-func hosts(from, n int) []string {
+// Hosts is n names from 127.0.0.from on.
+func Hosts(from, n int) []string {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("127.0.0.%d", from+i))
@@ -129,7 +135,8 @@ func hosts(from, n int) []string {
 	return names
 }
 
-func run(t *testing.T, args ...string) {
+// Run runs a command, which must succeed.
+func Run(t *testing.T, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
