@@ -89,7 +89,7 @@ func TestSSHSinks(t *testing.T) {
 	command := `set -- $SSH_CONNECTION; case $3 in
 		*.2) cat >` + s.Dir + `/full/x;;
 		*.3) cat >/dev/null; echo no good >&2; exit 1;;
-		*.4) exec <&-; sleep 1;;
+		*.4) exec <&-; exec sleep 30;;
 		*) cat >` + s.Dir + `/copy-$3;; esac`
 	r := realRun(t, s.Inside(), nil, s.args("-i", s.image, "-O", command, "-N", "127.0.0.[1-5]", "-K", s.Dir+"/ko")...)
 	if r.code != exitSome {
