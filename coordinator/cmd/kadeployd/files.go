@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"sync"
 
 	"kadeploy/coordinator/internal/api"
@@ -27,9 +28,13 @@ func (f *files) request(r api.FileRequest) imagecache.Request {
 	if r.Keep {
 		priority = imagecache.Recorded
 	}
+	by := imagecache.User{Name: r.Caller.User, Local: r.Caller.UID >= 0, UID: r.Caller.UID}
+	if r.Site {
+		by = imagecache.User{Local: true, UID: os.Geteuid()}
+	}
 	return imagecache.Request{
 		URI: r.URI, Kind: r.What, ClientURL: r.Client,
-		User:     imagecache.User{Name: r.Caller.User, Local: r.Caller.UID >= 0, UID: r.Caller.UID},
+		User:     by,
 		Checksum: r.Checksum, MaxSize: r.MaxSize, Priority: priority,
 	}
 }

@@ -132,6 +132,7 @@ type FileRequest struct {
 	URI      string // contract 2.1: server://, http(s)://, local:// or a bare path on the client
 	Client   string // base URL at which the client serves its own files; "" if it serves none
 	Caller   Caller // a file is read only if he could read it
+	Site     bool   // the site's own: a file of the server is read with the coordinator's rights
 	What     string // "tarball", "key", ...: for messages
 	Checksum string // as registered; "" is not checked
 	MaxSize  int64  // bytes; 0: as much as the cache holds

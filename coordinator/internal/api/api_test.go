@@ -54,7 +54,7 @@ func TestMalformedRequests(t *testing.T) {
 		{"verbosity a word", "POST", "/deployment", `{"nodes":"node-1.lab","verbose_level":"high",` + env + `}`, nil, 400, "4", "whole number"},
 		{"breakpoint", "POST", "/deployment", `{"nodes":"node-1.lab","breakpoint":"a:b:c",` + env + `}`, nil, 400, "4", "breakpoint"},
 		{"breakpoint elsewhere", "POST", "/deployment", `{"nodes":"node-1.lab","breakpoint":"BroadcastEnvKascade",` + env + `}`, nil, 400, "4", ""},
-		{"custom operations", "POST", "/deployment", `{"nodes":"node-1.lab","custom_operations":{},` + env + `}`, nil, 400, "8", ""},
+		{"custom operations", "POST", "/deployment", `{"nodes":"node-1.lab","custom_operations":{"BootNewEnv":{"frob":{}}},` + env + `}`, nil, 400, "8", "BootNewEnv/frob: there is no such micro-step"},
 		{"vlan", "POST", "/deployment", `{"nodes":"node-1.lab","vlan":"4",` + env + `}`, nil, 400, "9", ""},
 		{"time limit", "POST", "/deployment", `{"nodes":"node-1.lab","timeout_reboot_classical":"system('rm')",` + env + `}`, nil, 400, "4", "timeout_reboot_classical"},
 		{"negative time limit", "POST", "/deployment", `{"nodes":"node-1.lab","timeout_reboot_kexec":"n-9",` + env + `}`, nil, 400, "4", "more than 0"},

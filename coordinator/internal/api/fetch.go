@@ -55,7 +55,7 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 			}
 			req.Files.Postinstalls = append(req.Files.Postinstalls, file)
 		}
-		return nil
+		return s.grabOperations(ctx, c, req, client, note)
 	}
 }
 
@@ -70,8 +70,30 @@ func (s *server) fetchKeys(c *call, req *workflow.Request, keys string) engine.P
 			file, err := s.Files.Fetch(ctx, FileRequest{URI: uri, Client: client, Caller: caller, What: what, MaxSize: limit, Holder: req.ID})
 			return file, asFailure(what, uri, err)
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return s.grabOperations(ctx, c, req, client, note)
 	}
+}
+
+// grabOperations fetches the files of custom operations.
+func (s *server) grabOperations(ctx context.Context, c *call, req *workflow.Request, client string, note func(level int, text string)) error {
+	req.OpFiles = make(map[string]workflow.File)
+	for _, op := range req.OperationFiles() {
+		if _, there := req.OpFiles[op.FileKey()]; there {
+			continue
+		}
+		note(noteLevel, fmt.Sprintf("Grab the custom_file file %s", op.File))
+		file, err := s.Files.Fetch(ctx, FileRequest{
+			URI: op.File, Client: client, Caller: c.caller, Site: op.Site, What: "custom_file", Keep: op.Site, Holder: req.ID,
+		})
+		if err != nil {
+			return asFailure("custom_file", op.File, err)
+		}
+		req.OpFiles[op.FileKey()] = file
+	}
+	return nil
 }
 
 type getFile func(what, uri, checksum string, limit int64) (workflow.File, error)

@@ -10,6 +10,7 @@ import (
 
 	"kadeploy/coordinator/internal/apperr"
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/engine"
 	"kadeploy/coordinator/internal/expression"
 	"kadeploy/coordinator/internal/nodeset"
@@ -43,7 +44,10 @@ func (s *server) order(c *call, kind workflow.Kind, prefix string) (*workflow.Re
 	}
 	req.Breakpoint = readBreakpoint(c)
 	if c.has("custom_operations") {
-		return nil, apperr.New(apperr.InvalidCustomOp, "this server does not run custom operations; leave --custom-steps out")
+		var err error
+		if req.Operations, err = customops.Parse(c.values["custom_operations"], workflow.Operations()); err != nil {
+			return nil, apperr.New(apperr.InvalidCustomOp, "%w", err)
+		}
 	}
 	nodes := c.list("nodes")
 	if err := c.err(); err != nil {

@@ -133,5 +133,5 @@ func (s *server) power(c *call, action string) (any, error) {
 	if err := s.permit(c, req, nodesOnly); err != nil {
 		return nil, err
 	}
-	return s.submit(c, req, nil)
+	return s.submit(c, req, s.fetchKeys(c, req, ""))
 }

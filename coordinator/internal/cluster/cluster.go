@@ -6,6 +6,8 @@ package cluster
 import (
 	"net/netip"
 	"time"
+
+	"kadeploy/coordinator/internal/customops"
 )
 
 // Site is all clusters that one coordinator serves.
@@ -175,4 +177,5 @@ type MicroOverride struct {
 	Retries    int
 	Raisable   bool
 	Breakpoint bool
+	Operations customops.Steps // of the site's own, around or instead of it
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/expression"
 	"kadeploy/coordinator/internal/tree"
 	"kadeploy/coordinator/internal/workflow"
@@ -67,8 +68,47 @@ func micro(f *file, n *tree.Node) cluster.MicroOverride {
 	if m.Name != "" && !workflow.KnownMicro(m.Name) {
 		n.Get("name").Fail("There is no micro-step '%s'", m.Name)
 	}
-	f.without(n, "this version runs no operations of the site's own in micro-steps", "substitute", "pre-ops", "post-ops")
+	m.Operations = operations(f, n)
 	return m
+}
+
+// operations reads the site's own operations at a micro-step. Their files are of
+// this host, or behind a URL.
+func operations(f *file, n *tree.Node) customops.Steps {
+	list := func(key string) (ops []customops.Op) {
+		for i, item := range n.Get(key).Items() {
+			op := customops.Op{
+				Site:        true,
+				Name:        item.Get("name").String(""),
+				Action:      item.Get("action").Must().Choice("", customops.Send, customops.Exec, customops.Run),
+				Destination: item.Get("destination").String(""),
+				Command:     item.Get("command").String(""),
+				Params:      item.Get("params").String(""),
+				Scattering:  item.Get("scattering").String(""),
+				Timeout:     seconds(item.Get("timeout"), 0),
+				Retries:     between(item.Get("retries"), 0, 0, 1000),
+				File:        f.l.operationFile(item.Get("file")),
+			}
+			if op.Action != "" {
+				if err := op.Complete(i); err != nil {
+					item.Get(err.Path).Fail("%s", err.Reason)
+				}
+			}
+			ops = append(ops, op)
+		}
+		return ops
+	}
+	return customops.Steps{Pre: list("pre-ops"), Substitute: list("substitute"), Post: list("post-ops")}
+}
+
+func (l *loader) operationFile(n *tree.Node) string {
+	if uri := n.String(""); strings.Contains(uri, "://") {
+		return uri
+	}
+	if path := l.existing(n); path != "" {
+		return "server://" + path
+	}
+	return ""
 }
 
 // timeouts reads the limits of a boot, which are numbers or expressions in n. For

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -82,13 +83,21 @@ func (e *Engine) covers(plan *workflow.Plan) error {
 	for _, m := range plan.Macros {
 		for _, in := range m.Instances {
 			for _, s := range in.Micros {
-				if e.cfg.Steps[s.Name] == nil {
+				if e.cfg.Steps[implementation(s.Name, s.Op)] == nil {
 					return &workflow.Failure{Code: invalidOption, Message: fmt.Sprintf("the micro-step %s of %s is not available on this server", s.Name, in.Name)}
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// implementation is the name under which a micro-step's, or an operation's, Step is found.
+func implementation(micro string, op *customops.Op) string {
+	if op != nil {
+		return workflow.CustomOperation
+	}
+	return micro
 }
 
 // cancel asks for the end; run does the rest.

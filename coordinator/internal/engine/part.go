@@ -178,14 +178,14 @@ func (p *part) do(ctx context.Context, r workflow.Run) {
 		}
 		desk.close(cause)
 	}()
-	p.flow.engine.cfg.Steps[r.Micro.Name].Run(ctx, p.task(r), desk.report)
+	p.flow.engine.cfg.Steps[implementation(r.Micro.Name, r.Op)].Run(ctx, p.task(r), desk.report)
 }
 
 func (p *part) task(r workflow.Run) *workflow.Task {
 	f := p.flow
 	return &workflow.Task{
 		Request: f.req, Cluster: p.cluster, Macro: r.Run.Macro, Instance: r.Run.Instance,
-		Micro: r.Micro.Name, Argument: r.Micro.Argument, Attempt: r.Run.Attempt, Nodes: slices.Clone(r.Nodes), Limit: r.Limit,
+		Micro: r.Micro.Name, Argument: r.Micro.Argument, Op: r.Op, Attempt: r.Run.Attempt, Nodes: slices.Clone(r.Nodes), Limit: r.Limit,
 		Note: func(level int, text string) {
 			f.locked(func() { p.text.note(r.Run, level, text) })
 		},

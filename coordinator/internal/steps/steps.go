@@ -129,6 +129,7 @@ func All(c Config) map[string]Step {
 		workflow.Sync:                 single(long, syncDisk{n}.do),
 		workflow.Kexec:                single(medium, kexec{n}.do),
 		workflow.PowerNode:            power{n},
+		workflow.CustomOperation:      customOperation{n},
 		workflow.SetVLAN:              setVLAN{n},
 		workflow.SetDefaultVLAN:       setVLAN{n},
 	}

@@ -91,7 +91,7 @@ func (a *Automaton) start() (moved bool) {
 			a.finishInstance(n)
 			moved = true
 		case in.Micros[n.micro].Breakpoint:
-			a.reach(n, in.Name+"-"+in.Micros[n.micro].Name)
+			a.reach(n, in.Name+"-"+in.Micros[n.micro].shown())
 			moved = true
 		case n.late(a.now):
 			a.tooLate(n)
@@ -155,7 +155,7 @@ func (a *Automaton) order(t *task) {
 		step.Argument = "hard" // contract 4.4: retries do not try to be gentle again
 	}
 	a.out.Commands = append(a.out.Commands, Run{
-		Task: t.id, Run: t.run.info(a), Micro: step, Nodes: names(t.nodes), Limit: micro.Limit, Deadline: t.deadline,
+		Task: t.id, Run: t.run.info(a), Micro: step, Op: micro.Op, Nodes: names(t.nodes), Limit: micro.Limit, Deadline: t.deadline,
 	})
 }
 

@@ -1,6 +1,10 @@
 package workflow
 
-import "time"
+import (
+	"time"
+
+	"kadeploy/coordinator/internal/customops"
+)
 
 // Outcome is what the automaton answers to events: what to do now, and what
 // happened, in order, for those who watch.
@@ -18,6 +22,7 @@ type Run struct {
 	Task     int // from 1, never used again
 	Run      RunInfo
 	Micro    MicroStep
+	Op       *customops.Op // nil: an ordinary micro-step
 	Nodes    []string
 	Limit    time.Duration // the micro-step's own; 0: none
 	Deadline time.Time     // a Kill follows then; zero: none

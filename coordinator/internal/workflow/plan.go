@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/expression"
 )
 
@@ -34,13 +35,23 @@ type Instance struct {
 	Bypassed   []string // micro-steps that the request makes useless
 }
 
-// Micro is one micro-step of an instance.
+// Micro is one micro-step of an instance, or a custom operation at one.
 type Micro struct {
 	MicroStep
+	Op         *customops.Op // nil: an ordinary micro-step
+	Of         string        // the micro-step that the operation belongs to; "": none
 	Limit      time.Duration // 0: none
 	Retries    int           // attempts after the first, within one attempt of the instance
 	Raisable   bool          // false: no node goes on before all are done with it
 	Breakpoint bool          // nodes stop before it
+}
+
+// Collective is MicroStep's, for custom operations too: a file is sent to all nodes at once.
+func (m Micro) Collective() bool {
+	if m.Op != nil {
+		return m.Op.Action != customops.Exec
+	}
+	return m.MicroStep.Collective()
 }
 
 // Codes of planning failures (contract 7.3).
@@ -245,14 +256,16 @@ func (p *planner) instance(in cluster.Instance, steps []MicroStep) Instance {
 				out.Timeout += extra // else the user's longer limit could not be used
 			}
 		}
+		var site customops.Steps
 		if i := slices.IndexFunc(in.Micro, func(o cluster.MicroOverride) bool { return o.Name == s.Name }); i >= 0 {
 			o := in.Micro[i]
 			m.Retries, m.Raisable, m.Breakpoint = o.Retries, o.Raisable, o.Breakpoint
 			if o.Timeout > 0 {
 				m.Limit = o.Timeout
 			}
+			site = o.Operations
 		}
-		out.Micros = append(out.Micros, m)
+		out.Micros = append(out.Micros, withOperations(m, p.req.Operations.At(in.Name, s.Name, site, CanonicalInstance))...)
 	}
 	return out
 }
@@ -316,7 +329,7 @@ func (p *Plan) setBreakpoint(text string) error {
 				continue
 			}
 			for k := range in.Micros {
-				if in.Micros[k].Name == micro {
+				if in.Micros[k].Name == micro || in.Micros[k].Of == micro {
 					in.Micros[k].Breakpoint = true
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/env"
 )
 
@@ -58,6 +59,9 @@ type Request struct {
 	Level       int    // cluster.LevelSoft...
 	PowerAction string // on off status
 	PXEProfile  string
+
+	Operations customops.Set   // --custom-steps
+	OpFiles    map[string]File // of all operations, by customops.Op.FileKey
 }
 
 // wantsKeys tells whether keys are to be installed, be they fetched yet or not.
@@ -89,11 +93,12 @@ type File struct {
 type Task struct {
 	Request  *Request
 	Cluster  *cluster.Cluster
-	Macro    string // SetDeploymentEnv, BroadcastEnv, BootNewEnv; or the reboot or power kind
-	Instance string // SetDeploymentEnvUntrusted, ...
-	Micro    string // micro-step name
-	Argument string // variant: switch_pxe deploy|local, reboot soft|hard, wait_reboot deploy|user
-	Attempt  int    // of the instance, from 0
+	Macro    string        // SetDeploymentEnv, BroadcastEnv, BootNewEnv; or the reboot or power kind
+	Instance string        // SetDeploymentEnvUntrusted, ...
+	Micro    string        // micro-step name
+	Argument string        // variant: switch_pxe deploy|local, reboot soft|hard, wait_reboot deploy|user
+	Attempt  int           // of the instance, from 0
+	Op       *customops.Op // nil: an ordinary micro-step
 	Nodes    []string
 	// Limit is the time that the micro-step has; 0 is none. ctx ends a little
 	// later: a step that gives up by itself can say what it was waiting for.
