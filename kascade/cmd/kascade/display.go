@@ -170,7 +170,7 @@ func (d *display) result(r *kascade.Result, src *source) {
 			d.line("%s was slow: %s%s", n.Name, n.Cause, beside)
 		}
 	}
-	total := float64(max(0, src.Size()))
+	total := float64(max(0, src.size()))
 	elapsed := r.Elapsed.Round(time.Millisecond)
 	if r.Failed() == len(r.Nodes) {
 		d.line("no node of %d has a copy, after %v", len(r.Nodes), elapsed)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"time"
@@ -63,15 +62,11 @@ func (o *options) broadcast(ctx context.Context, src *source, peers []kascade.Pe
 	if len(peers) == 0 {
 		return &kascade.Result{Nodes: map[string]error{}}, nil
 	}
-	m, err := kascade.NewManifest(io.NewSectionReader(src, 0, src.Size()), 0)
-	if err != nil {
-		for _, p := range peers {
-			p.Control.Close()
-		}
-		return nil, err
+	res, err := kascade.Broadcast(ctx, src.Source, nil, peers, opts)
+	if res != nil {
+		src.manifest = res.Manifest
 	}
-	src.manifest = m
-	return kascade.Broadcast(ctx, src, m, peers, opts)
+	return res, err
 }
 
 func (o *options) newLauncher(ctx context.Context) (launch.Launcher, error) {

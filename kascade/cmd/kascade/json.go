@@ -83,7 +83,7 @@ func toJSON(p kascade.Progress) jsonProgress {
 
 func resultJSON(r *kascade.Result, src *source) jsonResult {
 	j := jsonResult{
-		Event: "result", Elapsed: r.Elapsed.Seconds(), Size: known(src.Size()), Sent: r.Sent, Refetched: r.Refetched,
+		Event: "result", Elapsed: r.Elapsed.Seconds(), Size: known(src.size()), Sent: r.Sent, Refetched: r.Refetched,
 		Order: append([]string{}, r.Order...), Slow: []jsonSlow{}, Nodes: map[string]*string{},
 	}
 	if src.manifest != nil {

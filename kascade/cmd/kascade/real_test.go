@@ -12,12 +12,16 @@ import (
 	"time"
 )
 
+// built is the directory of the real program, once a test has needed it.
+var built string
+
 // program builds the real, static program, once.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "kascade-test-*")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "kascade")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -35,7 +39,7 @@ type real struct {
 	took     time.Duration
 }
 
-// exec runs the program to its end; wrap stands before it.
+// realRun runs the program to its end; wrap stands before it.
 func realRun(t *testing.T, wrap []string, in []byte, args ...string) *real {
 	t.Helper()
 	r := realStart(t, wrap, in, args...)

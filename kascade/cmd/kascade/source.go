@@ -21,10 +21,18 @@ type source struct {
 	manifest *kascade.Manifest // what was sent, once that is known
 }
 
+// size is the number of bytes, or less than 0 if it is not known.
+func (s *source) size() int64 {
+	if s.manifest != nil {
+		return s.manifest.Size
+	}
+	return s.Size()
+}
+
 // openSource opens -i: a file that can be read at any place, or a stream.
 func (o *options) openSource(ctx context.Context) (*source, error) {
 	if o.input == "-" {
-		return o.spool(&source{}, o.in)
+		return &source{Source: kascade.NewStream(o.in), close: func() {}}, nil
 	}
 	f, err := os.Open(o.input)
 	if err != nil {
@@ -37,37 +45,32 @@ func (o *options) openSource(ctx context.Context) (*source, error) {
 	}
 	if info.IsDir() {
 		f.Close()
-		r, w := io.Pipe()
-		go func() { w.CloseWithError(tree.Pack(ctx, w, o.input)) }()
-		return o.spool(&source{tree: true}, r)
+		return packed(ctx, o.input), nil
 	}
+	s := &source{base: filepath.Base(o.input), close: func() { f.Close() }}
 	if size, err := f.Seek(0, io.SeekEnd); err == nil {
-		return &source{Source: file{f, size}, base: filepath.Base(o.input), close: func() { f.Close() }}, nil
+		s.Source = file{f, size}
+		return s, nil
 	}
-	defer f.Close()
-	return o.spool(&source{}, f)
+	s.Source, s.base = kascade.NewStream(f), ""
+	return s, nil
+}
+
+// packed is a directory as a tar archive, which is made while it is sent.
+func packed(ctx context.Context, dir string) *source {
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.CloseWithError(tree.Pack(ctx, w, dir))
+	}()
+	return &source{Source: kascade.NewStream(r), tree: true, close: func() { r.Close(); <-ended }}
 }
 
 // file is a source that can be read at any place.
 type file struct {
 	*os.File
-	size int64
+	bytes int64
 }
 
-func (f file) Size() int64 { return f.size }
-
-// spool copies a stream to a temporary file that has no name any more.
-func (o *options) spool(s *source, r io.Reader) (*source, error) {
-	f, err := os.CreateTemp("", "kascade-*")
-	if err != nil {
-		return nil, fmt.Errorf("copy the input to a temporary file: %w", err)
-	}
-	os.Remove(f.Name())
-	size, err := io.Copy(f, r)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("copy the input to a temporary file: %w", err)
-	}
-	s.Source, s.close = file{f, size}, func() { f.Close() }
-	return s, nil
-}
+func (f file) Size() int64 { return f.bytes }

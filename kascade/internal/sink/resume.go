@@ -59,7 +59,7 @@ func NewPartial(path string) (*Partial, kascade.Held, error) {
 func (s *Partial) rehash() (kascade.Held, error) {
 	rec, err := loadRecord(recordOf(s.path))
 	if err != nil {
-		return kascade.Held{}, nil // none, or of no use: begin anew
+		return kascade.Held{}, s.f.Truncate(0) // none, or of no use: begin anew
 	}
 	h := kascade.Held{ChunkSize: rec.chunkSize}
 	buf := make([]byte, rec.chunkSize)
@@ -75,7 +75,10 @@ func (s *Partial) rehash() (kascade.Held, error) {
 		}
 	}
 	if h.Bytes == 0 {
-		return kascade.Held{}, nil
+		if _, err := s.f.Seek(0, io.SeekStart); err != nil {
+			return kascade.Held{}, err
+		}
+		return kascade.Held{}, s.f.Truncate(0)
 	}
 	s.held = record{rec.chunkSize, rec.digests[:len(h.Digests)]}
 	return h, nil
