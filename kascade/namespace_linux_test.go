@@ -165,6 +165,13 @@ func (r *netRig) broadcast(harm string, victims map[int]int64) *Result {
 	if len(left) > 0 {
 		r.t.Errorf("nodes %v were never harmed: the broadcast was too fast for this test", left)
 	}
+	r.check(res, victims)
+	return res
+}
+
+// check compares the outcome with the victims: everybody else must have the source.
+func (r *netRig) check(res *Result, victims map[int]int64) {
+	r.t.Helper()
 	want := r.src.bytes()
 	for name, err := range res.Nodes {
 		var i int
@@ -186,7 +193,17 @@ func (r *netRig) broadcast(harm string, victims map[int]int64) *Result {
 			r.t.Errorf("%s: %v", name, err)
 		}
 	}
-	return res
+}
+
+// shape limits what comes out of a device of the head's namespace, and, of a node, what it
+// sends.
+func (r *netRig) shape(device, node, rate string) {
+	r.t.Helper()
+	tbf := "root tbf rate " + rate + " burst 64k latency 50ms"
+	r.sh("tc qdisc add dev " + device + " " + tbf)
+	if node != "" {
+		r.sh(fmt.Sprintf("nsenter -t %d -n tc qdisc add dev eth0 %s", r.procs[node].Process.Pid, tbf))
+	}
 }
 
 // TestNamespaces kills processes, stops them, and pulls cables. At 200 Mb/s the source

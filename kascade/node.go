@@ -218,7 +218,7 @@ func (n *node) begin(s *wire.Start) error {
 	n.digests = newDigestList(total)
 	n.win = window.New(size, int(s.ChunkSize), n.opts.Have, limit)
 	n.consumed.Store(n.opts.Have)
-	n.told.consumed = n.opts.Have
+	n.told = told{time.Now(), n.opts.Have}
 	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], s.Options&wire.Encrypted != 0, n.log, n.open); err != nil {
 		n.end(&localError{err})
 		return nil
@@ -321,9 +321,7 @@ type told struct {
 // tell fills in what the node did since its last STATUS.
 func (n *node) tell(m *wire.Status, consumed int64) {
 	now := time.Now()
-	if !n.told.at.IsZero() {
-		m.Period = micros(now.Sub(n.told.at))
-	}
+	m.Period = micros(now.Sub(n.told.at))
 	sinking := n.sinking.take()
 	m.Starved, m.Blocked, m.NoRoom = micros(n.starved.take()), micros(n.port.blocked.take()), micros(n.noRoom.take())
 	m.Sink, m.Verify = micros(sinking), micros(n.checking.take())

@@ -3,10 +3,11 @@ package chain
 import "time"
 
 // memory is over about what time the shares of a load are taken.
-const memory = 800 * time.Millisecond
+const memory = 600 * time.Millisecond
 
 // load is what a node did with its time lately. Shares are of 1.
 type load struct {
+	from        time.Duration // when it was attached
 	begun, last time.Duration // since when it is measured, and the last measurement; 0: never
 
 	rate    float64 // bytes per second received
@@ -39,8 +40,8 @@ func (l *load) add(now time.Duration, bytes int64, t Times) {
 	mix(&l.noRoom, share(t.NoRoom))
 	mix(&l.sink, share(t.Sink))
 	mix(&l.verify, share(t.Verify))
-	if t.Period >= 100*time.Millisecond {
-		l.peak = max(l.peak, rate)
+	if flowed := min(t.Period, now-l.from); flowed >= period/2 {
+		l.peak = max(l.peak, float64(bytes)/flowed.Seconds())
 	}
 	if t.SinkRate > 0 {
 		if l.sinkRate == 0 {
@@ -51,8 +52,8 @@ func (l *load) add(now time.Duration, bytes int64, t Times) {
 }
 
 // reset forgets what depends on the node's previous.
-func (l *load) reset(time.Duration) {
-	*l = load{peak: l.peak, sinkRate: l.sinkRate}
+func (l *load) reset(now time.Duration) {
+	*l = load{from: now, peak: l.peak, sinkRate: l.sinkRate}
 }
 
 // known tells whether it was measured for long enough, and not long ago.

@@ -35,31 +35,25 @@ const (
 // while times are missing, or when the head itself waits for its source.
 func (c *Chain) locate(now time.Duration, run int) (Limit, bool) {
 	for p := Head; ; {
-		i := c.reader(run, p)
+		i := c.next(run, p)
 		if i < 0 {
 			return Limit{}, false
 		}
-		l := &c.nodes[i].load
-		if !l.known(now) {
-			return Limit{}, false
-		}
-		if l.noRoom >= mostly && l.blocked < mostly && l.sink+l.verify >= busy {
-			return c.limit(i, sinkOrCPU(l)), true
-		}
-		if l.noRoom >= mostly {
-			if c.reader(run, i) < 0 { // a side branch, or one that recovers, holds its window
-				return Limit{}, false
-			}
+		if c.nodes[i].received == c.cfg.Size {
 			p = i
 			continue
 		}
-		if p == Head {
-			f := c.feed[i]
-			if f == nil || !f.known(now) || f.blocked < mostly {
-				return Limit{}, false
-			}
-		}
+		l := &c.nodes[i].load
 		switch {
+		case !l.known(now):
+			return Limit{}, false
+		case l.noRoom >= mostly && l.blocked < mostly && l.sink+l.verify >= busy:
+			return c.limit(i, sinkOrCPU(l)), true
+		case l.noRoom >= mostly:
+			p = i
+			continue
+		case p == Head && !c.waitsFor(now, i):
+			return Limit{}, false
 		case l.starved >= mostly:
 			return c.limit(i, slowLink), true
 		case l.waiting() < idle:
@@ -67,6 +61,24 @@ func (c *Chain) locate(now time.Duration, run int) (Limit, bool) {
 		}
 		return Limit{}, false
 	}
+}
+
+// waitsFor tells whether the head waits for node i, which it feeds, to take more.
+func (c *Chain) waitsFor(now time.Duration, i int) bool {
+	f := c.feed[i]
+	return f != nil && f.known(now) && f.blocked >= mostly
+}
+
+// next is the node of the chain that reads from p and needs bytes, or has them all and is
+// needed by others.
+func (c *Chain) next(run, p int) int {
+	for _, j := range c.order {
+		n := &c.nodes[j]
+		if n.run == run && n.prev == p && !n.side && !n.branch && (c.needs(j) || c.serves(j) && c.feeds(j)) {
+			return j
+		}
+	}
+	return -1
 }
 
 func sinkOrCPU(l *load) limitKind {

@@ -25,6 +25,7 @@ type trial struct {
 	since    time.Duration // when the last of them was taken out
 	base     float64       // bytes per second of the chain, before
 	probe    int           // the node that tells whether the others are faster
+	start    int64         // what probe had received then
 	marked   time.Duration // when the measurement began; 0: it has not
 	at       int64         // what probe had received then
 }
@@ -49,10 +50,14 @@ func (c *Chain) try(now time.Duration, run int, s Limit, base float64) {
 // or nobody would be left to tell whether it is faster.
 func (c *Chain) takeOut(now time.Duration, s Limit) bool {
 	t, n := c.trial, &c.nodes[s.Node]
-	in, out := len(c.main(t.run)), 0
+	in, out := 0, 0
 	for _, j := range c.order {
-		if m := &c.nodes[j]; m.run == t.run && m.side && m.state != Failed {
+		switch m := &c.nodes[j]; {
+		case m.run != t.run || m.state == Failed:
+		case m.side:
 			out++
+		case !m.branch:
+			in++
 		}
 	}
 	probe := c.reader(t.run, s.Node)
@@ -63,7 +68,7 @@ func (c *Chain) takeOut(now time.Duration, s Limit) bool {
 		return false
 	}
 	t.suspects = append(t.suspects, suspect{Limit: s, from: n.prev})
-	t.probe, t.since, t.marked = probe, now, 0
+	t.probe, t.start, t.since, t.marked = probe, c.nodes[probe].received, now, 0
 	n.side, c.dirty = true, true
 	for _, j := range slices.Backward(c.order) {
 		if c.nodes[j].prev == s.Node && c.needs(j) {
@@ -79,10 +84,21 @@ func (c *Chain) takeOut(now time.Duration, s Limit) bool {
 // observe measures in a trial how fast the chain is, when node i has told how far it is.
 func (c *Chain) observe(now time.Duration, i int) {
 	t := c.trial
-	if t == nil || i != t.probe || now-t.since < trialSettles {
+	if t == nil || i != t.probe {
 		return
 	}
 	received := c.nodes[i].received
+	if received == c.cfg.Size { // sooner than it could be measured
+		if rate := float64(received-t.start) / max(now-t.since, period/4).Seconds(); c.faster(rate) {
+			c.convict(now, rate, false)
+		} else {
+			c.giveUp(now)
+		}
+		return
+	}
+	if now-t.since < trialSettles {
+		return
+	}
 	if t.marked == 0 {
 		t.marked, t.at = now, received
 		for k := range t.suspects {
