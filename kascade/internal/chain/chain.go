@@ -88,6 +88,9 @@ type node struct {
 	paced  bool // the head was told so
 	slow   string
 	load   load
+
+	trialAt  time.Duration // no trial of it before this
+	failures int           // of trials of it
 }
 
 // Chain is the state of one broadcast.
@@ -102,10 +105,10 @@ type Chain struct {
 	out   []Command
 
 	feed      map[int]*load // of the head, by reader
-	suspicion map[int]suspicion
+	suspicion map[int][]*suspicion
 	trial     *trial
-	trialAt   time.Duration // no trial without proof in advance before this
-	failures  int           // of such trials
+	trialAt   time.Duration // no trial of what nobody has foreseen before this
+	failures  int           // of trials
 }
 
 // New is a chain whose nodes have not answered yet, at time 0.
@@ -113,7 +116,7 @@ func New(cfg Config) *Chain {
 	cfg.DeadAfter = max(cfg.DeadAfter, leastDeadAfter)
 	cfg.Chains = max(1, min(cfg.Chains, len(cfg.Names)))
 	cfg.Slow.fill()
-	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names)), feed: map[int]*load{}, suspicion: map[int]suspicion{}, to: cfg.Size}
+	c := &Chain{cfg: cfg, nodes: make([]node, len(cfg.Names)), feed: map[int]*load{}, suspicion: map[int][]*suspicion{}, to: cfg.Size}
 	for i := range c.nodes {
 		c.nodes[i].prev = none
 		c.nodes[i].avoid = map[int]bool{}

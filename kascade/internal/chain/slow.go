@@ -39,7 +39,9 @@ const (
 type suspicion struct {
 	Limit
 	since    time.Duration
-	received int64 // by that node, then
+	received int64         // by that node, then
+	held     time.Duration // how long the chain waited for it since, less the time that it did not
+	seen     time.Duration // when it was judged last
 }
 
 // judge looks for nodes that hold up their chain, once per tick.
@@ -53,12 +55,9 @@ func (c *Chain) judge(now time.Duration) {
 		}
 		return
 	}
-	if now < c.trialAt {
-		return
-	}
 	for run := range c.cfg.Chains {
 		s := c.suspect(now, run)
-		if s == nil || now-s.since < c.cfg.Slow.Patience {
+		if s == nil || s.held < c.cfg.Slow.Patience {
 			continue
 		}
 		base := float64(c.nodes[s.Node].received-s.received) / (now - s.since).Seconds()
@@ -71,26 +70,34 @@ func (c *Chain) judge(now time.Duration) {
 			if foreseen {
 				c.blame(s.Node, s.Cause)
 			}
-		case foreseen || !hopeless && now-s.since >= 2*c.cfg.Slow.Patience:
+		case now < c.nodes[s.Node].trialAt:
+		case foreseen || !hopeless && s.held >= 2*c.cfg.Slow.Patience && now >= c.trialAt:
 			c.try(now, run, s.Limit, base)
 			return
 		}
 	}
 }
 
-// suspect keeps the suspicion of one chain up to date.
+// suspect keeps the suspicions of one chain up to date, and returns that of its limit now.
 func (c *Chain) suspect(now time.Duration, run int) *suspicion {
 	l, ok := c.locate(now, run)
-	s := c.suspicion[run]
-	switch {
-	case !ok:
-		delete(c.suspicion, run)
-		return nil
-	case s.since == 0 || s.Limit != l:
-		s = suspicion{Limit: l, since: now, received: c.nodes[l.Node].received}
-		c.suspicion[run] = s
+	var current *suspicion
+	c.suspicion[run] = slices.DeleteFunc(c.suspicion[run], func(s *suspicion) bool {
+		d := now - s.seen
+		s.seen = now
+		if ok && s.Limit == l {
+			s.held += d
+			current = s
+		} else {
+			s.held -= d
+		}
+		return s.held < 0
+	})
+	if current == nil && ok {
+		current = &suspicion{Limit: l, since: now, received: c.nodes[l.Node].received, seen: now}
+		c.suspicion[run] = append(c.suspicion[run], current)
 	}
-	return &s
+	return current
 }
 
 // main is the nodes of a chain that still need bytes and were not taken out of it.

@@ -42,7 +42,7 @@ func (c *Chain) try(now time.Duration, run int, s Limit, base float64) {
 	c.trial = &trial{run: run, base: base}
 	if !c.takeOut(now, s) {
 		c.trial = nil
-		c.postpone(now)
+		c.postpone(now, s.Node)
 	}
 }
 
@@ -183,9 +183,9 @@ func (c *Chain) giveUp(now time.Duration) {
 	t := c.trial
 	c.trial = nil
 	clear(c.suspicion)
-	c.postpone(now)
 	back := map[int]bool{}
 	for _, s := range t.suspects {
+		c.postpone(now, s.Node)
 		c.nodes[s.Node].side = false
 		back[s.Node] = true
 	}
@@ -199,14 +199,19 @@ func (c *Chain) giveUp(now time.Duration) {
 	c.dirty = true
 }
 
-// postpone makes the next trial wait longer each time.
-func (c *Chain) postpone(now time.Duration) {
-	wait := 2 * c.cfg.Slow.Patience
-	for range min(c.failures, 6) {
-		wait *= trialBackoff
+// postpone makes the next trial of node i wait longer each time, and so the next of anybody
+// that nothing speaks for.
+func (c *Chain) postpone(now time.Duration, i int) {
+	later := func(failures *int) time.Duration {
+		wait := 2 * c.cfg.Slow.Patience
+		for range min(*failures, 6) {
+			wait *= trialBackoff
+		}
+		*failures++
+		return now + wait
 	}
-	c.failures++
-	c.trialAt = now + wait
+	n := &c.nodes[i]
+	n.trialAt, c.trialAt = later(&n.failures), later(&c.failures)
 }
 
 // perSecond is a rate for people.
