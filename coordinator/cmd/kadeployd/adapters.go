@@ -6,6 +6,8 @@ import (
 
 	"kadeploy/coordinator/internal/api"
 	"kadeploy/coordinator/internal/auth"
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/console"
 	"kadeploy/coordinator/internal/env"
 	"kadeploy/coordinator/internal/rights"
 	"kadeploy/coordinator/internal/store"
@@ -24,6 +26,28 @@ func (a authenticator) Authenticate(r *http.Request) (api.Caller, error) {
 		return api.Caller{}, err
 	}
 	return api.Caller{User: id.User, UID: id.UID, Admin: a.policy.Almighty(id.User)}, nil
+}
+
+type consoles struct{ *console.Service }
+
+func (consoles) Has(c *cluster.Cluster, node string) bool { return console.Has(c, node) }
+
+func (c consoles) Open(o api.ConsoleOrder) (api.ConsoleView, error) {
+	v, err := c.Service.Open(console.Order(o))
+	return api.ConsoleView(v), err
+}
+
+func (c consoles) Console(id string) (api.ConsoleView, bool) {
+	v, ok := c.Service.Console(id)
+	return api.ConsoleView(v), ok
+}
+
+func (c consoles) Consoles() []api.ConsoleView {
+	var all []api.ConsoleView
+	for _, v := range c.Service.Consoles() {
+		all = append(all, api.ConsoleView(v))
+	}
+	return all
 }
 
 type registry struct{ *store.Registry }

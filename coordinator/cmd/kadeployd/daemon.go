@@ -25,6 +25,7 @@ import (
 	"kadeploy/coordinator/internal/broadcast"
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/config"
+	"kadeploy/coordinator/internal/console"
 	"kadeploy/coordinator/internal/engine"
 	"kadeploy/coordinator/internal/fleet"
 	"kadeploy/coordinator/internal/identity"
@@ -44,19 +45,20 @@ const endTime = 20 * time.Second
 
 // daemon is the coordinator's parts, put together.
 type daemon struct {
-	cfg    *config.Config
-	log    *slog.Logger
-	cert   tls.Certificate
-	store  *store.Store
-	cache  *imagecache.Cache
-	fleet  *fleet.Fleet
-	boot   *boot.Service // nil: the site has a boot service of its own
-	engine *engine.Engine
-	files  *files
-	vlans  *vlan.Service
-	loans  *borrow.Desk
-	api    http.Handler
-	auth   *auth.Authenticator
+	cfg      *config.Config
+	log      *slog.Logger
+	cert     tls.Certificate
+	store    *store.Store
+	cache    *imagecache.Cache
+	fleet    *fleet.Fleet
+	boot     *boot.Service // nil: the site has a boot service of its own
+	engine   *engine.Engine
+	files    *files
+	vlans    *vlan.Service
+	loans    *borrow.Desk
+	consoles *console.Service
+	api      http.Handler
+	auth     *auth.Authenticator
 
 	closing chan struct{} // closed when the daemon begins to stop
 }
@@ -83,6 +85,7 @@ func (d *daemon) build(ctx context.Context) (err error) {
 		return err
 	}
 	d.loans = borrow.New(d.log)
+	d.consoles = console.New(console.Config{Host: server.Hostname, Connector: connector(server), Retention: server.Autoclean, Logger: d.log})
 	d.cache, err = imagecache.New(imagecache.Config{
 		Directory: server.Cache.Directory, Size: server.Cache.Size, Writers: server.Cache.Concurrency,
 		Open: openForUser(server.Environments.ServerDirectories), Logger: d.log,
@@ -202,6 +205,7 @@ func (d *daemon) buildAPI() (err error) {
 		Files:         d.files,
 		VLANs:         d.vlans,
 		Stats:         d.store,
+		Consoles:      consoles{d.consoles},
 		Lender:        d.loans,
 		SecureClients: server.Security.ForceSecureClient,
 		Limits:        api.Limits{Preinstall: server.Environments.MaxPreinstall, Postinstall: server.Environments.MaxPostinstall},
@@ -278,6 +282,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		<-ctx.Done()
 		close(d.closing)
 		d.loans.Close()
+		d.consoles.Close()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 		defer cancel()
 		return d.engine.Close(limit)

@@ -159,6 +159,34 @@ type Lender interface {
 	Serve(conn *net.UnixConn, uid int) error
 }
 
+// ConsoleOrder asks for the console of a node.
+type ConsoleOrder struct {
+	ID      string
+	User    string
+	Node    string
+	Cluster *cluster.Cluster
+	From    netip.Addr // only from there may it be used; the zero address is this host
+}
+
+// ConsoleView is what users see of a console.
+type ConsoleView struct {
+	ID, User, Node string
+	URI            string // tcp://HOST:PORT
+	Attached, Done bool
+	Err            error // why it ended, if that was no ordinary end
+	Elapsed        time.Duration
+}
+
+// Consoles lends the consoles of nodes.
+type Consoles interface {
+	Has(c *cluster.Cluster, node string) bool
+	Open(o ConsoleOrder) (ConsoleView, error)
+	Console(id string) (ConsoleView, bool)
+	Consoles() []ConsoleView
+	// End ends and forgets a console, with a last line for its user.
+	End(id, message string)
+}
+
 // Limits are sizes, in bytes, from the configuration.
 type Limits struct {
 	Preinstall, Postinstall int64
@@ -179,12 +207,13 @@ type Config struct {
 	Rights        Rights
 	RightsTable   RightsTable // optional: without it /rights does not exist
 	Files         Files
-	Lender        Lender // optional: without it clients export their files over HTTP
-	SecureClients bool   // clients must export their files over HTTPS
-	VLANs         VLANs  // optional: without it there are none
-	Stats         Stats  // optional: without it /stats does not exist
-	Limits        Limits // optional: 20 MiB each
-	Verbosity     int    // of clients that ask for none; 3 if 0
+	Consoles      Consoles // optional: without it /console does not exist
+	Lender        Lender   // optional: without it clients export their files over HTTP
+	SecureClients bool     // clients must export their files over HTTPS
+	VLANs         VLANs    // optional: without it there are none
+	Stats         Stats    // optional: without it /stats does not exist
+	Limits        Limits   // optional: 20 MiB each
+	Verbosity     int      // of clients that ask for none; 3 if 0
 	Now           func() time.Time
 	NewID         func(prefix string) string // D-, R-, P- and a UUID
 	Closing       <-chan struct{}            // optional: closed when the daemon stops

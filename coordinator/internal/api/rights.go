@@ -112,6 +112,16 @@ func (s *server) endUnentitled(c *call) error {
 		}
 		errs = append(errs, err)
 	}
+	if s.Consoles == nil {
+		return errors.Join(errs...)
+	}
+	for _, v := range s.Consoles.Consoles() {
+		refused, err := s.Rights.MayUse(c.ctx, v.User, []string{v.Node})
+		if err == nil && len(refused) > 0 && !v.Done {
+			s.Consoles.End(v.ID, "client killed")
+		}
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 

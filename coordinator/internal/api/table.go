@@ -23,6 +23,9 @@ func (s *server) table() []route {
 			http.MethodGet: s.getEnvironments, http.MethodPut: s.changeEnvironment, http.MethodDelete: s.removeEnvironments,
 		}},
 	}
+	if s.Consoles != nil {
+		routes = append(routes, s.consoleRoutes()...)
+	}
 	if s.Lender != nil {
 		routes = append(routes, route{path: []string{"files"}, verbs: map[string]handler{http.MethodPost: s.lendFiles}, text: true})
 	}
