@@ -149,6 +149,7 @@ func (g *generic) open(ctx context.Context, server client.Server, usual string, 
 	s := &session{app: app, actor: g.app.User, usual: usual == "" || server.Name == usual}
 	if server.Socket != "" {
 		s.actor = g.app.Login // the kernel tells the server, $USER does not
+		s.usual = true        // files of this host are the server's host's
 	}
 	g.actor = s.actor
 	opts := client.Options{User: s.actor, Password: g.password}
