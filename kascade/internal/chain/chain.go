@@ -24,8 +24,10 @@ const none = -2
 // Limits of patience with a pair of nodes that cannot be connected.
 const (
 	maxStrikes = 3
-	maxAvoided = 2
-	retryDelay = 50 * time.Millisecond // doubled with each strike
+	// stuckStrikes is how many strikes a connection counts that brought nothing: it took long.
+	stuckStrikes = 2
+	maxAvoided   = 2
+	retryDelay   = 50 * time.Millisecond // doubled with each strike
 	// maxBranches is how many slow nodes read from the head beside a chain that runs.
 	maxBranches = 4
 	// Less would be noise: a control link has a beat of 200 ms.

@@ -138,7 +138,7 @@ func (e Lost) apply(c *Chain, now time.Duration) {
 		n.avoid[n.prev] = true
 		c.feedFrom(now, e.Node, true) // a STATUS came before
 	default:
-		c.strike(now, e.Node, e.Reason)
+		c.strike(now, e.Node, 1, e.Reason)
 	}
 }
 
@@ -157,7 +157,7 @@ func (e Source) apply(c *Chain, _ time.Duration) {
 }
 
 // strike counts an attempt of node i that brought nothing more, and plans the next.
-func (c *Chain) strike(now time.Duration, i int, reason string) {
+func (c *Chain) strike(now time.Duration, i, weight int, reason string) {
 	n := &c.nodes[i]
 	if n.prev == none || n.retryAt != 0 {
 		return
@@ -165,7 +165,7 @@ func (c *Chain) strike(now time.Duration, i int, reason string) {
 	if n.received > n.attached {
 		n.strikes = 0
 	}
-	n.strikes++
+	n.strikes += weight
 	if n.strikes < maxStrikes {
 		n.retryAt = now + retryDelay<<(n.strikes-1)
 		return
@@ -236,8 +236,10 @@ func (Tick) apply(c *Chain, now time.Duration) {
 		case !c.needs(i) || n.prev == none || n.prev >= 0 && !c.serves(n.prev):
 		case n.retryAt != 0 && now >= n.retryAt:
 			c.attach(now, i, n.prev)
-		case n.retryAt == 0 && c.stuck(now, i):
-			c.strike(now, i, fmt.Sprintf("no byte for %v", c.cfg.DeadAfter))
+		case n.retryAt == 0:
+			if d := c.stuck(now, i); d > 0 {
+				c.strike(now, i, stuckStrikes, fmt.Sprintf("no byte for %v", d.Round(10*time.Millisecond)))
+			}
 		}
 	}
 	c.judge(now)
@@ -252,37 +254,64 @@ func (c *Chain) share(bytes int64) string {
 }
 
 // dead tells whether node i has been silent for too long. What its readers get is a
-// sign of life, too.
+// sign of life, too. Silence alone proves little on a machine that is loaded: the short
+// one counts only if somebody who speaks suffers from it.
 func (c *Chain) dead(now time.Duration, i int) bool {
-	n := &c.nodes[i]
-	silence := now - n.heard
+	silence := now - c.nodes[i].heard
 	if silence < c.suspectAfter() {
 		return false
 	}
-	starving, readers := false, 0
+	for _, j := range c.order {
+		if r := &c.nodes[j]; r.prev == i && c.needs(j) {
+			silence = min(silence, now-r.advanced)
+		}
+	}
+	return silence >= c.cfg.DeadAfter || c.missed(now, i)
+}
+
+// silent tells whether node i has not been heard for so long that it may be dead.
+func (c *Chain) silent(now time.Duration, i int) bool {
+	return now-c.nodes[i].heard >= c.suspectAfter()
+}
+
+// missed tells whether somebody who speaks suffers from the silence of node i: a reader
+// that has room and gets nothing, or, if nobody reads from it, its previous whose window
+// is full. Neighbours that are silent, too, are passed over, so that all dead ones that
+// stand together are found at the same time.
+func (c *Chain) missed(now time.Duration, i int) bool {
+	readers := 0
 	for _, j := range c.order {
 		r := &c.nodes[j]
 		if r.prev != i || !c.needs(j) {
 			continue
 		}
 		readers++
-		silence = min(silence, now-r.advanced)
-		starving = starving || !r.full && now-r.advanced >= c.suspectAfter()
+		if c.silent(now, j) && c.missed(now, j) || !c.silent(now, j) && !r.full && now-r.advanced >= c.suspectAfter() {
+			return true
+		}
 	}
-	if readers == 0 && c.needs(i) && n.prev >= 0 {
-		starving = c.nodes[n.prev].full
-	}
-	return starving || silence >= c.cfg.DeadAfter
-}
-
-// stuck tells whether node i gets nothing although its previous has more and both live.
-func (c *Chain) stuck(now time.Duration, i int) bool {
-	n := &c.nodes[i]
-	if n.full || now-n.advanced < c.cfg.DeadAfter || now-n.heard >= c.suspectAfter() {
+	if readers > 0 || !c.needs(i) {
 		return false
 	}
-	if n.prev == Head {
-		return c.to > n.received
+	p := c.nodes[i].prev
+	for p >= 0 && c.silent(now, p) {
+		p = c.nodes[p].prev
 	}
-	return c.nodes[n.prev].received > n.received
+	return p >= 0 && c.nodes[p].full
+}
+
+// stuck tells for how long node i has got nothing although it has room, its previous has
+// more, and both live; 0 if that is not long enough to mean something.
+func (c *Chain) stuck(now time.Duration, i int) time.Duration {
+	n := &c.nodes[i]
+	nothing := now - n.advanced
+	switch {
+	case n.full || n.paced || c.silent(now, i):
+		return 0
+	case n.prev == Head && c.to > n.received && nothing >= c.cfg.DeadAfter:
+		return nothing
+	case n.prev >= 0 && c.nodes[n.prev].received > n.received && !c.silent(now, n.prev) && nothing >= c.suspectAfter():
+		return nothing
+	}
+	return 0
 }
