@@ -37,10 +37,16 @@ func (d *display) line(format string, args ...any) {
 	fmt.Fprintf(d.screen, "kascade: "+format+"\n", args...)
 }
 
-func (d *display) launching(n int) {
-	if d.json == nil {
-		d.screen.draw([]string{fmt.Sprintf("starting %d nodes ...", n)})
+// launching says how far the launch is.
+func (d *display) launching(up, failed int) {
+	if d.json != nil {
+		return
 	}
+	line := fmt.Sprintf("starting nodes: %d of %d are up", up, len(d.names))
+	if failed > 0 {
+		line += fmt.Sprintf(", %d failed", failed)
+	}
+	d.screen.draw([]string{line})
 }
 
 // launched says who is up.
@@ -116,10 +122,10 @@ func summary(p kascade.Progress, least int64, done, failed, waiting int) string 
 	}
 	if least >= 0 {
 		fmt.Fprintf(&b, "  %s/s", size(p.Rate))
-		if p.Left > 0 {
-			fmt.Fprintf(&b, "  %v left", p.Left.Round(time.Second))
-		}
 		b.WriteString("  ")
+	}
+	if p.Left > 0 {
+		fmt.Fprintf(&b, "%v left  ", p.Left.Round(time.Second))
 	}
 	fmt.Fprintf(&b, "%d of %d nodes done", done, len(p.Nodes))
 	if failed > 0 {

@@ -91,6 +91,7 @@ func TestByHand(t *testing.T) {
 		nodes[i] = s.node(i, outputs[i-1]...)
 	}
 	waitFor(t, func() bool { return partial(s.dir, 3) > 1<<20 })
+	s.sh(1, "ss -Hltn | grep -q :4000") // the port that the list gives it
 	nodes[3].cmd.Process.Kill()
 	s.sh(0, "ip link set v5 down")
 	head.wait(t)

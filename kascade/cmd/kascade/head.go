@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -18,7 +19,9 @@ func (o *options) runHead(ctx context.Context) error {
 		return err
 	}
 	defer src.close()
-	launcher, err := o.newLauncher(ctx)
+	show := o.newDisplay()
+	defer show.close()
+	launcher, err := o.newLauncher(ctx, show)
 	if err != nil {
 		return err
 	}
@@ -30,10 +33,8 @@ func (o *options) runHead(ctx context.Context) error {
 	for i, name := range o.names {
 		nodes[i] = launch.Node{Name: name, Order: o.order(name, src)}
 	}
-	show := o.newDisplay()
-	defer show.close()
 	begin := time.Now()
-	show.launching(len(nodes))
+	show.launching(0, 0)
 	peers, failed := launcher.Launch(ctx, nodes)
 	show.launched(len(peers), failed, time.Since(begin))
 	opts.Progress = show.progress
@@ -69,7 +70,14 @@ func (o *options) broadcast(ctx context.Context, src *source, peers []kascade.Pe
 	return res, err
 }
 
-func (o *options) newLauncher(ctx context.Context) (launch.Launcher, error) {
+// said passes on what a node prints.
+func (o *options) said(node, line string) {
+	if o.level <= slog.LevelInfo {
+		fmt.Fprintf(o.screen, "%s: %s\n", node, printable(line))
+	}
+}
+
+func (o *options) newLauncher(ctx context.Context, show *display) (launch.Launcher, error) {
 	if o.launcher == "none" {
 		ln, err := o.listen(ctx, o.port)
 		if err != nil {
@@ -78,7 +86,7 @@ func (o *options) newLauncher(ctx context.Context) (launch.Launcher, error) {
 		if got := ln.Addr().(*net.TCPAddr).Port; got != o.port && o.port != 0 {
 			fmt.Fprintf(o.errs, "kascade: port %d is taken: this head is at port %d, so nodes need -m HOST:%d\n", o.port, got, got)
 		}
-		return &launch.ByHand{Listener: ln, Key: o.key, Within: time.Duration(o.retry) * time.Second, Log: o.log}, nil
+		return &launch.ByHand{Listener: ln, Key: o.key, Within: time.Duration(o.retry) * time.Second, Log: o.log, Progress: show.launching}, nil
 	}
 	command, err := launch.Words(o.ssh)
 	if err != nil {
@@ -87,7 +95,7 @@ func (o *options) newLauncher(ctx context.Context) (launch.Launcher, error) {
 	l := &launch.SSH{
 		Command: command, Program: o.program, Dir: o.remoteDir, Window: o.launchWindow,
 		Connect: seconds(o.connectTimeout), Patient: seconds(o.launchTimeout),
-		Said: func(node, line string) { o.log.Info("said", "node", node, "line", line) },
+		Said: o.said, Progress: show.launching,
 	}
 	if o.translated == "" {
 		if l.Params, err = launch.Words(o.params); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -100,7 +99,7 @@ func (o *options) runAttend(ctx context.Context) error {
 		link.Close()
 		return fmt.Errorf("the head's order: %w", err)
 	}
-	o.log = slog.New(slog.NewTextHandler(o.errs, &slog.HandlerOptions{Level: levels[strings.ToLower(d.Verbose)]}))
+	o.log = newLog(o.errs, levels[strings.ToLower(d.Verbose)])
 	return o.join(ctx, link, d)
 }
 

@@ -56,6 +56,7 @@ type options struct {
 
 	// Made by check.
 	log         *slog.Logger
+	level       slog.Level
 	screen      *screen
 	names       []string       // of the nodes, in order
 	ports       map[string]int // of those that have one of their own
@@ -84,7 +85,8 @@ func (o *options) check() error {
 		return fmt.Errorf("-v %s: use fatal, error, warn, info, debug or 0 to 4", o.verbose)
 	}
 	o.screen = newScreen(o.errs, o.json)
-	o.log = slog.New(slog.NewTextHandler(o.screen, &slog.HandlerOptions{Level: level}))
+	o.level = level
+	o.log = newLog(o.screen, level)
 	if err := o.checkLauncher(); err != nil {
 		return err
 	}

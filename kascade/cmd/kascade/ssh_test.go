@@ -118,9 +118,11 @@ func TestSSHInterrupt(t *testing.T) {
 	s := newSSHSite(t, 1<<20)
 	for _, c := range []struct {
 		signal syscall.Signal
+		times  int
 		code   int
-	}{{syscall.SIGINT, exitFatal}, {syscall.SIGKILL, -1}} {
-		command := `echo $$ >>` + s.Dir + `/pids; exec sleep 1000`
+	}{{syscall.SIGINT, 1, exitFatal}, {syscall.SIGINT, 2, exitImpatient}, {syscall.SIGKILL, 1, -1}} {
+		// One that does not end at once, so that there is time for impatience.
+		command := `echo $$ >>` + s.Dir + `/pids; trap "" INT; exec sleep 1000`
 		// It runs without a wrapper, so that the signal is the head's.
 		r := realStart(t, s.Inside(), nil, s.args("-i", s.image, "-O", command, "-N", "127.0.0.[1-3]")...)
 		for range 300 {
@@ -129,7 +131,10 @@ func TestSSHInterrupt(t *testing.T) {
 			}
 			time.Sleep(30 * time.Millisecond)
 		}
-		r.cmd.Process.Signal(c.signal)
+		for range c.times {
+			r.cmd.Process.Signal(c.signal)
+			time.Sleep(100 * time.Millisecond)
+		}
 		r.wait(t)
 		if r.code != c.code || r.took > 5*time.Second {
 			t.Errorf("%v: exit code %d after %v, want %d\n%s", c.signal, r.code, r.took, c.code, &r.err)
@@ -170,5 +175,19 @@ func TestSSHDirectory(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", r.code, &r.err)
 	}
 	launchtest.Run(t, "cmp", s.image, s.Dir+"/to/image")
+	// A directory into a command comes as an archive.
+	if r = realRun(t, s.Inside(), nil, s.args("-i", from, "-O", "tar -C "+s.Dir+"/by-tar -x", "-N", "127.0.0.1")...); r.code != exitFatal {
+		t.Errorf("without the directory: exit code %d\n%s", r.code, &r.err)
+	}
+	must(t, os.Mkdir(s.Dir+"/by-tar", 0o700))
+	if r = realRun(t, s.Inside(), nil, s.args("-i", from, "-O", "tar -C "+s.Dir+"/by-tar -x", "-N", "127.0.0.1")...); r.code != exitOK {
+		t.Fatalf("exit code %d\n%s", r.code, &r.err)
+	}
+	launchtest.Run(t, "diff", "-r", from, s.Dir+"/by-tar")
+	// The standard input, over two chains.
+	if r = realRun(t, s.Inside(), s.data, s.args("-i", "-", "-o", s.Dir+"/stream", "-N", "127.0.0.[1-2]", "--encrypt", "--chains", "2")...); r.code == exitFatal {
+		t.Fatalf("exit code %d\n%s", r.code, &r.err)
+	}
+	launchtest.Run(t, "cmp", s.image, s.Dir+"/stream")
 	s.Clean(t)
 }

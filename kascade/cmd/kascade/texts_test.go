@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +159,8 @@ func TestPicture(t *testing.T) {
 		{"many dead ones", kascade.Progress{Size: 1, Nodes: []kascade.NodeProgress{dead, dead, dead, dead, dead, dead}}, []string{
 			"0 of 6 nodes done, 6 failed", "  failed: h3: control link lost", "  failed: h3: control link lost", "  failed: h3: control link lost",
 			"  failed: h3: control link lost", "  and 2 more failed nodes"}},
+		{"a branch goes on", kascade.Progress{Size: 100 << 20, Left: 9 * time.Second, Nodes: []kascade.NodeProgress{slow, node("h4", kascade.Done, 100<<20)}},
+			[]string{"9s left  1 of 2 nodes done", "  slow: h2: its disk or command; goes on beside the chain, 10 %, 5 MiB/s"}},
 	} {
 		if diff := cmp.Diff(c.want, picture(c.p)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -178,5 +183,31 @@ func TestScreen(t *testing.T) {
 	s.Write([]byte("message\n"))
 	if want := "\r\x1b[1A\x1b[Jmessage\none\ntwo"; out.String() != want {
 		t.Errorf("wrote %q, want %q", &out, want)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	var out bytes.Buffer
+	log := newLog(&out, slog.LevelInfo).With("node", "h1")
+	log.Warn("node is slow", "cause", "its disk or command")
+	log.Info("said", "line", "a \"quoted\" one\nand \x1b[2J another")
+	log.Debug("nobody sees this")
+	want := "kascade: warning: node is slow: node h1, cause its disk or command\nkascade: said: node h1, line a \"quoted\" one\\nand \\x1b[2J another\n"
+	if out.String() != want {
+		t.Errorf("got  %q\nwant %q", &out, want)
+	}
+}
+
+func TestTopology(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "topology")
+	must(t, os.WriteFile(file, []byte("switch-1: n-3, n-1\nswitch-2: n-2\n"), 0o600))
+	var errs bytes.Buffer
+	o := &options{nodes: "n-[0-3]", topology: file, log: newLog(&errs, slog.LevelWarn)}
+	must(t, o.readNodes())
+	if diff := cmp.Diff([]string{"n-3", "n-1", "n-2", "n-0"}, o.names); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(errs.String(), "n-0") {
+		t.Errorf("nothing is said of n-0: %q", &errs)
 	}
 }

@@ -19,6 +19,7 @@ type ByHand struct {
 	Key      []byte       // that head and nodes share; empty: anyone may join
 	Within   time.Duration
 	Log      *slog.Logger
+	Progress func(up, failed int) // as in SSH
 }
 
 // Launch takes the control links of the nodes that come.
@@ -28,7 +29,7 @@ func (l *ByHand) Launch(outer context.Context, nodes []Node) ([]kascade.Peer, ma
 	late := time.AfterFunc(l.Within, func() { cancel(fmt.Errorf("did not join within %v", l.Within)) })
 	defer late.Stop()
 	defer context.AfterFunc(ctx, func() { l.Listener.Close() })()
-	d := &door{log: l.Log, wanted: map[string]Node{}, all: func() { cancel(errOver) }}
+	d := &door{wanted: map[string]Node{}, progress: l.Progress, all: func() { cancel(errOver) }}
 	for _, n := range nodes {
 		d.wanted[n.Name] = n
 	}
@@ -85,8 +86,8 @@ func (l *ByHand) Close() error { return nil }
 
 // door lets in each node of a list once.
 type door struct {
-	log *slog.Logger
-	all func() // called when nobody is missing
+	progress func(up, failed int) // may be nil
+	all      func()               // called when nobody is missing
 
 	mu       sync.Mutex
 	wanted   map[string]Node // that are missing
@@ -116,6 +117,9 @@ func (d *door) enter(ctx context.Context, link net.Conn, name string) error {
 	}
 	delete(d.wanted, name)
 	d.arrivals = append(d.arrivals, arrival{node: node, host: host, held: hold(link)})
+	if d.progress != nil {
+		d.progress(len(d.arrivals), 0)
+	}
 	if len(d.wanted) == 0 {
 		d.all()
 	}

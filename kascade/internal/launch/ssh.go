@@ -39,6 +39,9 @@ type SSH struct {
 	// Said is called with each line that ssh and what it runs print on the standard error
 	// of a node; it may be nil, and is called from several goroutines.
 	Said func(node, line string)
+	// Progress is called with the numbers of nodes that are up and that failed, whenever
+	// they change; it may be nil, and is called from one goroutine at a time.
+	Progress func(up, failed int)
 
 	procs sync.WaitGroup // ssh processes
 }
@@ -77,9 +80,12 @@ func (s *SSH) Launch(ctx context.Context, nodes []Node) ([]kascade.Peer, map[str
 			defer mu.Unlock()
 			if err != nil {
 				failed[n.Name] = err
-				return
+			} else {
+				arrivals = append(arrivals, a)
 			}
-			arrivals = append(arrivals, a)
+			if s.Progress != nil {
+				s.Progress(len(arrivals), len(failed))
+			}
 		})
 	}
 	wg.Wait()
