@@ -59,7 +59,7 @@ func (s *handSite) sh(i int, script string) {
 	launchtest.Run(s.t, append(s.inside(i), "sh", "-ec", script)...)
 }
 
-func (s *handSite) list(n int) string { return fmt.Sprintf("10.97.1.[1-%d]", n) }
+func (s *handSite) list(n int) string { return fmt.Sprintf("10.97.1.1:4000,10.97.1.[2-%d]", n) }
 
 func (s *handSite) copy(i int) string { return fmt.Sprintf("%s/copy-%d", s.dir, i) }
 
