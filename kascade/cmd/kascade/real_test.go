@@ -37,6 +37,15 @@ type real struct {
 	out, err bytes.Buffer
 	code     int
 	took     time.Duration
+
+	once    sync.Once
+	waitErr error
+}
+
+// ended waits for the process, once.
+func (r *real) ended() error {
+	r.once.Do(func() { r.waitErr = r.cmd.Wait() })
+	return r.waitErr
 }
 
 // realRun runs the program to its end; wrap stands before it.
@@ -53,17 +62,17 @@ func realStart(t *testing.T, wrap []string, in []byte, args ...string) *real {
 	must(t, err)
 	words := append(append(append([]string(nil), wrap...), path), args...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
 	r := &real{cmd: exec.CommandContext(ctx, words[0], words[1:]...)}
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = bytes.NewReader(in), &r.out, &r.err
 	must(t, r.cmd.Start())
+	t.Cleanup(func() { cancel(); r.ended() })
 	return r
 }
 
 func (r *real) wait(t *testing.T) {
 	t.Helper()
 	start := time.Now()
-	err := r.cmd.Wait()
+	err := r.ended()
 	r.took = time.Since(start)
 	r.code = r.cmd.ProcessState.ExitCode()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
