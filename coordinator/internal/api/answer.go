@@ -74,6 +74,8 @@ func encode(answer any, form string) (body []byte, contentType string, err error
 	switch a := answer.(type) {
 	case nil:
 		return nil, formText, nil
+	case raw:
+		return a, formJSON, nil
 	case plain:
 		return []byte(a), formText, nil
 	case string:

@@ -286,8 +286,15 @@ func TestDeployment(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.ok("root", "GET", base+"/timeline", "")), &spans); err != nil || len(spans) < 6 {
 		t.Errorf("timeline = %v, %v", spans, err)
 	}
-	if events := r.ok("root", "GET", base+"/events", ""); !strings.HasPrefix(events, "event: live\ndata: {") || !strings.Contains(events, "event: done\ndata: {") {
+	w := r.call("root", "GET", base+"/events", "")
+	if events := w.Body.String(); !strings.Contains(events, "event: live\nid: live-") || !strings.Contains(events, "event: done\nid: done-") {
 		t.Errorf("events = %s", events)
+	}
+	// Who comes back with the last event that he has is not told it again.
+	_, id, _ := strings.Cut(w.Body.String(), "event: live\nid: ")
+	id, _, _ = strings.Cut(id, "\n")
+	if events := r.call("root", "GET", base+"/events", "", "Last-Event-ID", id).Body.String(); strings.Contains(events, "event: live") || !strings.Contains(events, "event: done") {
+		t.Errorf("events after %s = %s", id, events)
 	}
 	// Others see less.
 	r.ok("root", "POST", "/rights", `{"username":"bob"}`)

@@ -209,6 +209,7 @@ func (r *rig) call(user, verb, path, body string, headers ...string) *httptest.R
 	}
 	w := httptest.NewRecorder()
 	r.handler.ServeHTTP(w, req)
+	conforms(r.t, verb, path, w)
 	return w
 }
 

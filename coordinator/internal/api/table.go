@@ -12,6 +12,7 @@ func (s *server) table() []route {
 	routes := []route{
 		{path: []string{"version"}, verbs: get(s.version), open: true, text: true},
 		{path: []string{"auth_headers_prefix"}, verbs: get(s.headerPrefix), open: true, text: true},
+		{path: []string{"openapi.json"}, verbs: get(s.openAPI), open: true, text: true},
 		{path: []string{"info"}, verbs: get(s.info), open: true},
 		{path: []string{"clusters"}, verbs: get(s.clusters), open: true},
 		{path: []string{"nodes"}, verbs: get(s.nodes)},
