@@ -164,7 +164,7 @@ func (d *display) result(r *kascade.Result, src *source) {
 	d.screen.draw(nil)
 	for _, name := range d.names {
 		if err := r.Nodes[name]; err != nil {
-			d.line("%s failed: %v", name, err)
+			d.line("%s failed: %s", name, printable(err.Error()))
 		}
 	}
 	for _, n := range r.Slow {

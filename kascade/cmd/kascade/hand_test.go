@@ -64,8 +64,15 @@ func (s *handSite) list(n int) string { return fmt.Sprintf("10.97.1.1:4000,10.97
 func (s *handSite) copy(i int) string { return fmt.Sprintf("%s/copy-%d", s.dir, i) }
 
 func (s *handSite) start(i int, args ...string) *real {
+	r := s.prepare(i, args...)
+	r.start(s.t)
+	return r
+}
+
+func (s *handSite) prepare(i int, args ...string) *real {
+	s.t.Helper()
 	common := []string{"-D", "none", "-N", s.list(len(s.pids) - 1), "--key-file", s.dir + "/key"}
-	return realStart(s.t, s.inside(i), nil, append(common, args...)...)
+	return prepare(s.t, s.inside(i), nil, append(common, args...)...)
 }
 
 // node starts node i as an administrator does: it finds its own name by its addresses.
@@ -90,7 +97,7 @@ func TestByHand(t *testing.T) {
 	for _, i := range []int{1, 5, 4} {
 		nodes[i] = s.node(i, outputs[i-1]...)
 	}
-	waitFor(t, func() bool { return partial(s.dir, 3) > 1<<20 })
+	waitFor(t, func() bool { return partial(s.dir, "copy-3") > 1<<20 })
 	s.sh(1, "ss -Hltn | grep -q :4000") // the port that the list gives it
 	nodes[3].cmd.Process.Kill()
 	s.sh(0, "ip link set v5 down")
@@ -128,9 +135,35 @@ func TestByHand(t *testing.T) {
 	checkJSON(t, head.out.Bytes(), 6, int64(len(s.data)))
 }
 
-// partial is the size of the copy that node i is writing.
-func partial(dir string, i int) int64 {
-	found, _ := filepath.Glob(fmt.Sprintf("%s/.copy-%d.kascade*", dir, i))
+// TestClosedPipe: a node whose standard output nobody reads any more fails, and goes on
+// relaying.
+func TestClosedPipe(t *testing.T) {
+	s := newHandSite(t, 2, 12<<20)
+	r, w, err := os.Pipe()
+	must(t, err)
+	first := s.prepare(1, "-m", "10.97.0.1", "-o", "-")
+	first.cmd.Stdout = w
+	first.start(t)
+	w.Close()
+	r.Close()
+	second := s.node(2, "-o", s.copy(2))
+	head := s.start(0, "-i", s.image, "-K", s.dir+"/ko")
+	head.wait(t)
+	first.wait(t)
+	second.wait(t)
+	ko := map[string]string{}
+	readYAML(t, s.dir+"/ko", &ko)
+	if head.code != exitSome || first.code != exitFatal || second.code != exitOK || !strings.Contains(ko["10.97.1.1"], "broken pipe") {
+		t.Errorf("exit codes %d, %d, %d; ko: %v\n%s", head.code, first.code, second.code, ko, &first.err)
+	}
+	if got, _ := os.ReadFile(s.copy(2)); !bytes.Equal(got, s.data) {
+		t.Errorf("the second node has %d bytes of %d", len(got), len(s.data))
+	}
+}
+
+// partial is the size of the file that a node is writing for dir/name.
+func partial(dir, name string) int64 {
+	found, _ := filepath.Glob(fmt.Sprintf("%s/.%s.kascade*", dir, name))
 	var most int64
 	for _, path := range found {
 		if info, err := os.Stat(path); err == nil {

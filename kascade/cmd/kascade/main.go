@@ -25,6 +25,10 @@ const (
 
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	// A reader that goes away is an error of what writes, not the end of the process: a
+	// node whose output fails goes on relaying. Commands are not affected, as they would be
+	// if the signal were ignored.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {

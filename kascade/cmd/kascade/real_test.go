@@ -38,6 +38,7 @@ type real struct {
 	code     int
 	took     time.Duration
 
+	cancel  context.CancelFunc
 	once    sync.Once
 	waitErr error
 }
@@ -58,15 +59,28 @@ func realRun(t *testing.T, wrap []string, in []byte, args ...string) *real {
 
 func realStart(t *testing.T, wrap []string, in []byte, args ...string) *real {
 	t.Helper()
+	r := prepare(t, wrap, in, args...)
+	r.start(t)
+	return r
+}
+
+// prepare is a run that is not started yet.
+func prepare(t *testing.T, wrap []string, in []byte, args ...string) *real {
+	t.Helper()
 	path, err := program()
 	must(t, err)
 	words := append(append(append([]string(nil), wrap...), path), args...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	r := &real{cmd: exec.CommandContext(ctx, words[0], words[1:]...)}
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = bytes.NewReader(in), &r.out, &r.err
-	must(t, r.cmd.Start())
-	t.Cleanup(func() { cancel(); r.ended() })
+	r.cancel = cancel
 	return r
+}
+
+func (r *real) start(t *testing.T) {
+	t.Helper()
+	must(t, r.cmd.Start())
+	t.Cleanup(func() { r.cancel(); r.ended() })
 }
 
 func (r *real) wait(t *testing.T) {

@@ -191,3 +191,30 @@ func TestSSHDirectory(t *testing.T) {
 	launchtest.Run(t, "cmp", s.image, s.Dir+"/stream")
 	s.Clean(t)
 }
+
+// TestSSHHeadKilled: a node whose head is killed half-way leaves no part of its file.
+func TestSSHHeadKilled(t *testing.T) {
+	s := newSSHSite(t, 24<<20)
+	out := s.Dir + "/out"
+	must(t, os.Mkdir(out, 0o700))
+	launchtest.Run(t, append(s.Inside(), "tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", "80mbit", "burst", "128k", "latency", "50ms")...)
+	r := realStart(t, s.Inside(), nil, s.args("-i", s.image, "-o", out+"/copy", "-N", "127.0.0.1")...)
+	waitFor(t, func() bool { return partial(out, "copy") > 1<<20 })
+	r.cmd.Process.Kill()
+	r.wait(t)
+	s.Clean(t)
+	waitFor(t, func() bool { left, _ := os.ReadDir(out); return len(left) == 0 })
+}
+
+// TestSSHAsKadeploy: the call that Kadeploy makes.
+func TestSSHAsKadeploy(t *testing.T) {
+	s := newSSHSite(t, 3<<20)
+	must(t, os.WriteFile(s.Dir+"/nodes", []byte("127.0.0.1\n127.0.0.2\n127.0.0.3\n"), 0o600))
+	connector := "ssh -A -l root -q -F none -o ConnectTimeout=8 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i " + s.Dir + "/user"
+	r := realRun(t, s.Inside(), nil, "-i", s.image, "-n", s.Dir+"/nodes", "-O", s.own(), "-S", connector, "--ok", s.Dir+"/ok", "--ko", s.Dir+"/ko",
+		"-I", "-D", "taktuk", "-P", "-d 10 -s")
+	if want := "kascade: note: -D taktuk means ssh; -I, -P (options of taktuk) without effect, see --help\n"; r.code != exitOK || !strings.HasPrefix(r.err.String(), want) {
+		t.Errorf("exit code %d, it printed:\n%s\nwant first: %s", r.code, &r.err, want)
+	}
+	s.check(launchtest.Hosts(1, 3))
+}

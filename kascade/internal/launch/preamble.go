@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -79,7 +78,6 @@ func readHello(r io.ByteReader) (host string, err error) {
 type held struct {
 	link io.ReadWriteCloser
 	stop chan struct{}
-	once sync.Once
 	err  chan error
 }
 

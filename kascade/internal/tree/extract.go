@@ -169,6 +169,10 @@ func (x *extractor) directory(parent *os.File, base string, h *tar.Header) error
 		if err := create(parent, base, func(fd int) error { return unix.Mkdirat(fd, base, 0o700) }); err != nil {
 			return err
 		}
+	} else if !x.owners { // root may write into it whatever its mode is
+		if err := unix.Fchmodat(fd, base, st.Mode&0o777|0o700, 0); err != nil {
+			return fmt.Errorf("make it writable: %w", err)
+		}
 	}
 	return x.later(h)
 }
