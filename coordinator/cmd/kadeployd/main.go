@@ -6,7 +6,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/config"
-	"kadeploy/coordinator/internal/store"
 )
 
 // version is set by the linker.
@@ -95,24 +93,4 @@ func (o *options) logger() *slog.Logger {
 		level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-}
-
-func (o *options) backup() *cobra.Command {
-	return &cobra.Command{
-		Use:   "backup FILE",
-		Short: "Copy the database to a new file; the coordinator must be stopped",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			cfg, err := o.load()
-			if err != nil {
-				return err
-			}
-			s, err := store.Open(cmd.Context(), cfg.Server.Database.File)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, s.Close()) }()
-			return s.Backup(cmd.Context(), args[0])
-		},
-	}
 }

@@ -91,4 +91,3 @@ func FuzzEncodeRows(f *testing.F) {
 		_ = encodeRows(&out, strings.NewReader(text), []string{"wid", "error", "success", "start"}) // must not panic
 	})
 }
-

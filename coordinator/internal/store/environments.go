@@ -75,7 +75,7 @@ func conditions(v Viewer, q EnvironmentQuery) (where string, args []any) {
 		glob := globOf(q.Name)
 		add("(name GLOB ? OR alias GLOB ?)", glob, glob)
 	default:
-		add("(name = ? OR alias = ?)", q.Name, q.Name)
+		add("(name = ? OR alias = ? AND alias <> '')", q.Name, q.Name) // the index of aliases has no empty ones
 	}
 	if q.Version != 0 {
 		add("version = ?", q.Version)

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"kadeploy/coordinator/internal/stats"
+	"kadeploy/coordinator/internal/workflow"
 )
 
 // killedVariable makes the test program the victim of TestKill.
@@ -23,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// addForEver tells the version of each environment once it is stored.
+// addForEver tells the version of each environment once it is stored, together with
+// the end of a workflow.
 func addForEver(path string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, path)
@@ -31,7 +35,19 @@ func addForEver(path string) error {
 		return err
 	}
 	r := s.Registry(nil)
+	j := s.Journal()
 	for version := 1; ; version++ {
+		id := fmt.Sprintf("D-%d", version)
+		if err := j.Begin(ctx, &workflow.Request{ID: id}); err != nil {
+			return err
+		}
+		kept := &stats.Record{
+			Rows:   []stats.Row{logged(id, "n1", version, nil), logged(id, "n2", version, nil)},
+			Micros: []stats.Micro{{Instance: "BroadcastEnvKascade", Name: "send_environment", Seconds: []float64{1, 2}}},
+		}
+		if err := j.End(ctx, id, kept); err != nil {
+			return err
+		}
 		if _, err := r.AddEnvironment(ctx, Caller{User: "alice"}, "", description("x", version, "private")); err != nil {
 			return err
 		}
@@ -81,6 +97,14 @@ func TestKill(t *testing.T) {
 	// One more may have been committed than told.
 	if len(found) != told && len(found) != told+1 {
 		t.Errorf("%d environments are stored, %d were told", len(found), told)
+	}
+	// So it is with workflows: the end of each and all of its rows, or nothing.
+	var ended int
+	if err := s.writer.QueryRow("SELECT count(*) FROM journal_workflows WHERE ended IS NOT NULL").Scan(&ended); err != nil {
+		t.Fatal(err)
+	}
+	if rows, micros := count(t, s, "log"), count(t, s, "log_micro"); rows != 2*ended || micros != ended || ended < told {
+		t.Errorf("%d rows and %d micro-steps of %d workflows are stored, %d were told", rows, micros, ended, told)
 	}
 	var sound string
 	if err := s.writer.QueryRow("PRAGMA integrity_check").Scan(&sound); err != nil || sound != "ok" {

@@ -334,3 +334,13 @@ func planOf(t *testing.T, s *Store, query string, args []any) string {
 	}
 	return strings.Join(steps, "; ")
 }
+
+// containsScan tells whether a plan reads a whole table; lists of a statement's own do not count.
+func containsScan(plan string) bool {
+	for step := range strings.SplitSeq(plan, "; ") {
+		if strings.HasPrefix(step, "SCAN ") && !strings.HasPrefix(step, "SCAN json_each") {
+			return true
+		}
+	}
+	return false
+}

@@ -115,26 +115,6 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Backup writes a consistent copy of a database to a new file, also while a
-// coordinator uses it.
-func Backup(ctx context.Context, path, file string) error {
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("back up database: %w", err)
-	}
-	db, err := connection(path, 1, "deferred")
-	if err == nil {
-		_, err = db.ExecContext(ctx, "VACUUM INTO ?", file)
-		err = errors.Join(err, db.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("back up database %s to %s: %w", path, file, err)
-	}
-	return nil
-}
-
-// Backup is the function Backup for this database. It holds nobody up.
-func (s *Store) Backup(ctx context.Context, file string) error { return Backup(ctx, s.path, file) }
-
 // update runs fn in a writing transaction and commits it, or rolls it back if
 // fn returns an error. fn must not keep tx, nor call update or view.
 func (s *Store) update(ctx context.Context, fn func(tx *sql.Tx) error) error {

@@ -159,26 +159,6 @@ func TestMigrationNames(t *testing.T) {
 	}
 }
 
-func TestBackup(t *testing.T) {
-	s := open(t)
-	if _, err := s.writer.Exec("INSERT INTO rights VALUES ('a', 'b', 'c')"); err != nil {
-		t.Fatal(err)
-	}
-	copied := filepath.Join(t.TempDir(), "it's a copy")
-	if err := s.Backup(t.Context(), copied); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(t, openAt(t, copied), "rights"); n != 1 {
-		t.Errorf("the copy has %d rows, want 1", n)
-	}
-	if err := s.Backup(t.Context(), copied); err == nil {
-		t.Error("Backup overwrote a file")
-	}
-	if err := Backup(t.Context(), filepath.Join(t.TempDir(), "nothing"), filepath.Join(t.TempDir(), "copy")); err == nil {
-		t.Error("Backup made a copy of a database that does not exist")
-	}
-}
-
 func TestCancelledContext(t *testing.T) {
 	s := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
