@@ -35,6 +35,7 @@ build: ## build the programs, static, into bin/
 	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ \
 		./coordinator/cmd/... ./agent/cmd/... ./kascade/cmd/... ./minios/cmd/... ./minios/lab/cmd/...
 	@for name in $(NAMES); do ln -sf kadeploy $(BIN)/$$name; done
+	@ln -sf kadeployd $(BIN)/kadeploy3d
 
 .PHONY: minios
 minios: packages build ## build the lab's mini-OS (kernel and initrd) into var/minios

@@ -25,6 +25,7 @@ func (a authenticator) Authenticate(r *http.Request) (api.Caller, error) {
 	if err != nil {
 		return api.Caller{}, err
 	}
+	noteUser(r.Context(), id.User)
 	return api.Caller{User: id.User, UID: id.UID, Admin: a.policy.Almighty(id.User)}, nil
 }
 

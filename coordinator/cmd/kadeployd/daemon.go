@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	golog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,12 +61,15 @@ type daemon struct {
 	api      http.Handler
 	auth     *auth.Authenticator
 
+	logs    *logDir       // nil: there are no log files
+	ready   func()        // is called when users are served
 	closing chan struct{} // closed when the daemon begins to stop
 }
 
-// run is the life of the daemon, until ctx ends.
-func run(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
-	d := &daemon{cfg: cfg, log: log, closing: make(chan struct{})}
+// run is the life of the daemon, until ctx ends. It calls ready when users are
+// served. logs may be nil: then everything goes to log.
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger, logs *logDir, ready func()) (err error) {
+	d := &daemon{cfg: cfg, log: log, logs: logs, ready: ready, closing: make(chan struct{})}
 	if d.store, err = store.Open(ctx, cfg.Server.Database.File); err != nil {
 		return err
 	}
@@ -274,6 +278,10 @@ func (d *daemon) serve(ctx context.Context) error {
 			Handler: d.api, ConnContext: auth.ConnContext, ReadHeaderTimeout: headerTime, WriteTimeout: answerTime,
 			ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 		}
+		if d.logs != nil {
+			server.Handler = accessLog(d.api, &d.logs.access, time.Now)
+			server.ErrorLog = golog.New(&d.logs.httpd, "", golog.LstdFlags)
+		}
 		all.Go(func() error { return serveHTTP(ctx, server, ln) })
 		d.log.Info("serving users", "address", ln.Addr().String())
 	}
@@ -288,6 +296,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		return d.engine.Close(limit)
 	})
 	d.log.Info("the coordinator is ready", "agents", agents.Addr().String(), "nodes", len(addresses(d.cfg.Site)), "version", version)
+	d.ready()
 	return all.Wait()
 }
 

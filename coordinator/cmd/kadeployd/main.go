@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,23 +45,30 @@ type options struct {
 
 func newCommand() *cobra.Command {
 	o := &options{}
+	s := &service{}
 	root := &cobra.Command{
-		Use:   "kadeployd",
+		Use:   filepath.Base(os.Args[0]),
 		Short: "Coordinate deployments on the nodes of a site",
-		Long: "Coordinate deployments on the nodes of a site, in the foreground, until SIGINT or SIGTERM.\n" +
-			"The log goes to stderr.\n\nExit status: 0 stopped by a signal, 1 could not start or go on.",
+		Long: `Coordinate deployments on the nodes of a site until SIGINT or SIGTERM, which lets running operations stop in order.
+
+The log goes to the standard error output. As kadeploy3d, with --detach, or when
+$KADEPLOY3_LOG_DIR is set, it goes to files in that directory (/var/log/kadeploy3):
+output.log, error.log (warnings and errors), httpd.log (connections) and access.log
+(requests, in the Common Log Format). SIGHUP opens them again, and says so in the file
+"reload" of $KADEPLOY3_RUN_DIR (/var/run/kadeploy3d). SIGUSR1 and SIGUSR2 write what
+the program is doing, and its memory, to the standard error output.
+
+Exit status: 0 stopped by a signal, 1 could not start or go on.`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := o.load()
-			if err != nil {
-				return err
-			}
-			return run(cmd.Context(), cfg, o.logger())
+			return s.serve(cmd.Context(), o)
 		},
 	}
+	root.SetVersionTemplate(versionText())
+	s.define(root)
 	directory := cmp.Or(os.Getenv("KADEPLOY3_CONFIG_DIR"), defaultDirectory)
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
 		o.named = os.Getenv("KADEPLOY3_CONFIG_DIR") != "" || cmd.Flags().Changed("config")
@@ -88,9 +96,12 @@ func (o *options) load() (*config.Config, error) {
 }
 
 func (o *options) logger() *slog.Logger {
-	level := slog.LevelInfo
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.level()}))
+}
+
+func (o *options) level() slog.Level {
 	if o.verbose {
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return slog.LevelInfo
 }
