@@ -37,6 +37,10 @@ build: ## build the programs, static, into bin/
 	@for name in $(NAMES); do ln -sf kadeploy $(BIN)/$$name; done
 	@ln -sf kadeployd $(BIN)/kadeploy3d
 
+.PHONY: man
+man: build ## write the manual pages into var/man
+	@$(BIN)/kadeploy man $(VAR)/man/man1 && $(BIN)/kadeployd man $(VAR)/man/man8
+
 .PHONY: minios
 minios: packages build ## build the lab's mini-OS (kernel and initrd) into var/minios
 	@$(BIN)/mkminios --manifest minios/manifest/lab.yaml --agent $(BIN)/kadeploy-agent --output $(MINIOS)

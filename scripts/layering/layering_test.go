@@ -96,10 +96,10 @@ var ranks = map[string]int{
 	"api": 4, "auth": 4, "boot": 4, "borrow": 4, "broadcast": 4, "config": 4, "console": 4, "fleet": 4, "identity": 4, "imagecache": 4,
 	"power": 4, "probe": 4, "rights": 4, "store": 4, "vlan": 4,
 	// frontend
-	"clientconf": 4, "ui": 4, "client": 5, "cli": 6,
+	"manual": 0, "clientconf": 4, "ui": 4, "client": 5, "cli": 6,
 }
 
-var pure = []string{"expression", "apperr", "customops", "loan", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow"}
+var pure = []string{"expression", "apperr", "customops", "loan", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow", "manual"}
 
 var frontend = []string{"client", "ui", "cli", "clientconf"}
 

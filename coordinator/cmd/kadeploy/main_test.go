@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,16 +23,27 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"kadeploy", "kadeploy3", "kaenv3", "kareboot3", "kapower3", "kaconsole3", "kanodes3", "karights3", "kastat3"} {
 		commands[name] = main
 	}
-	testscript.Main(m, commands)
+	testscript.Main(tidy{m}, commands)
+}
+
+// scratch is a directory for what all tests share.
+var scratch string
+
+// tidy runs the tests, and removes what they shared.
+type tidy struct{ m *testing.M }
+
+func (t tidy) Run() (status int) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "kadeploy-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
+	return t.m.Run()
 }
 
 func TestScripts(t *testing.T) {
-	daemon := filepath.Join(t.TempDir(), "kadeployd")
-	build := exec.Command("go", "build", "-o", daemon, "kadeploy/coordinator/cmd/kadeployd")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build kadeployd: %v\n%s", err, out)
-	}
+	daemon := daemonFor(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -47,10 +59,12 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(home, ".ssh/authorized_keys"), []byte("ssh-ed25519 AAAA me\n"), 0o600); err != nil {
 				return err
 			}
-			tcp, err := start(env, daemon, state, clusters)
+			tcp, stop, err := start(daemon, state, clusters)
+			env.Defer(stop)
 			if err == nil && filepath.Base(env.WorkDir) == "script-multi" {
 				var second int
-				second, err = start(env, daemon, filepath.Join(state, "2"), strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters))
+				second, stop, err = start(daemon, filepath.Join(state, "2"), strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters))
+				env.Defer(stop)
 				env.Setenv("PORT2", fmt.Sprint(second))
 			}
 			env.Setenv("KADEPLOY_SOCKET", filepath.Join(state, "s"))
@@ -87,6 +101,7 @@ boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
 remoteops:
   power_status: [{name: hard, cmd: "echo HOSTNAME_SHORT is on"}]
   power_on: [{name: soft, cmd: "true"}]
+  reboot: [{name: soft, cmd: "sleep 1"}]
   power_off: [{name: soft, cmd: "echo the BMC is dead >&2; false"}]
 automata:
   macrosteps:
@@ -95,44 +110,64 @@ automata:
     BootNewEnv: [{type: Dummy}]
 `
 
-// start runs a coordinator until the script ends, and gives its TCP port.
-func start(env *testscript.Env, daemon, state, clusters string) (port int, err error) {
+// daemonFor builds the coordinator, once for all tests.
+func daemonFor(t *testing.T) string {
+	t.Helper()
+	file, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	file := filepath.Join(scratch, "kadeployd")
+	build := exec.Command("go", "build", "-o", file, "kadeploy/coordinator/cmd/kadeployd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build kadeployd: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// start runs a coordinator until stop is called, and gives its TCP port.
+func start(daemon, state, clusters string) (port int, stop func(), err error) {
+	stop = func() {}
 	agents, err := freePort()
 	if err != nil {
-		return 0, err
+		return 0, stop, err
 	}
 	if port, err = freePort(); err != nil {
-		return 0, err
+		return 0, stop, err
 	}
 	if err := os.MkdirAll(filepath.Join(state, "cache"), 0o755); err != nil {
-		return 0, err
+		return 0, stop, err
 	}
 	for name, text := range map[string]string{
 		"server.conf": fmt.Sprintf(server, state, agents, port), "clusters.conf": clusters, "lab.conf": lab,
 	} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text), 0o644); err != nil {
-			return 0, err
+			return 0, stop, err
 		}
 	}
 	var log bytes.Buffer
 	cmd := exec.Command(daemon, "--config", state)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return 0, stop, err
 	}
-	env.Defer(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-	})
-	for range 200 {
+	for range 500 {
 		if conn, err := net.Dial("unix", filepath.Join(state, "s")); err == nil {
-			return port, conn.Close()
+			return port, func() {
+				cmd.Process.Signal(os.Interrupt)
+				cmd.Wait()
+			}, conn.Close()
 		}
 		time.Sleep(20 * time.Millisecond) // another process is starting
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	return 0, fmt.Errorf("the coordinator does not start:\n%s", log.String())
+	return 0, stop, fmt.Errorf("the coordinator does not start:\n%s", log.String())
 }
 
 func freePort() (int, error) {

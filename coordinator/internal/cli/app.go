@@ -104,26 +104,34 @@ func (a *App) rewrite(root *cobra.Command, args []string) ([]string, error) {
 	return append(head, rest...), err
 }
 
-// root is the command that the program's name stands for.
-func (a *App) root() *cobra.Command {
-	name := filepath.Base(a.Name)
-	byName := map[string]func(string) *cobra.Command{
+// originals are the commands of old, by name.
+func (a *App) originals() map[string]func(string) *cobra.Command {
+	return map[string]func(string) *cobra.Command{
 		"kadeploy3":  a.deployCommand,
 		"kaenv3":     a.envCommand,
 		"kareboot3":  a.rebootCommand,
 		"kapower3":   a.powerCommand,
 		"kaconsole3": a.consoleCommand,
 		"kanodes3":   a.nodesCommand,
-		"karights3":  a.rightsCommand,
 		"kastat3":    a.statCommand,
+		"karights3":  a.rightsCommand,
 	}
+}
+
+func originalNames() []string { return sortedKeys((&App{}).originals()) }
+
+// root is the command that the program's name stands for.
+func (a *App) root() *cobra.Command {
+	name := filepath.Base(a.Name)
 	var root *cobra.Command
-	if make := byName[name]; make != nil {
+	if make := a.originals()[name]; make != nil {
 		root = make(name)
-		root.CompletionOptions.DisableDefaultCmd = true
 	} else {
 		root = a.kadeploy()
 	}
+	root.CompletionOptions.DisableDefaultCmd = true // ours knows all names
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.SetUsageFunc(a.usage)
 	root.DisableFlagsInUseLine = root.Runnable() && !root.HasSubCommands() // the line says [options] itself
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
@@ -161,6 +169,9 @@ karights3 and kastat3 this program behaves like the command of that name.
 		a.nodesCommand("nodes"),
 		a.rightsCommand("rights"),
 		statistics,
+		a.watchCommand(),
+		a.completionCommand(),
+		a.manCommand(),
 	)
 	for _, cmd := range root.Commands() { // under this name they are called with two words
 		cmd.Example = strings.ReplaceAll(cmd.Example, "  "+cmd.Name()+" ", "  "+root.Name()+" "+cmd.Name()+" ")
@@ -184,6 +195,7 @@ const exitCodes = `Exit status:
   1   a wrong option, a missing file, no server, no such resource, or interrupted
   2   the server refused the request
   3   the server failed
+  50  with --fail-if-any: a node failed
   N   the server's application error N: 2 nodes, 4 option, 5 file, 6 rights,
       7 environment, 8 custom operation, 9 VLAN, 10 exists, 11 conflict, 12 missing
       option, 13 conflicting options, 14 nothing modified, 15 command, 20 database,

@@ -41,6 +41,7 @@ func (g *generic) define(cmd *cobra.Command) {
 	fs.BoolVarP(&g.info, "server-info", "I", false, "print how the server is configured and stop")
 	fs.BoolP("help", "h", false, "print this help and stop")
 	cmd.SetFlagErrorFunc(hint)
+	g.completeArguments(cmd)
 }
 
 // optional defines an option whose argument may be left out; it is otherwise then.

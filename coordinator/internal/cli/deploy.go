@@ -57,7 +57,7 @@ const defaultKeys = "~/.ssh/authorized_keys"
 func (a *App) deployCommand(name string) *cobra.Command {
 	d := &deploy{operation: operation{
 		generic: generic{app: a}, machines: machines{app: a},
-		words: words{kind: "deployment", title: "Deployment", name: "deployment"},
+		words: deploymentWords,
 	}}
 	cmd := &cobra.Command{
 		Use:   name + " [ENVIRONMENT] [options]",
@@ -70,6 +70,7 @@ or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 ` + exitCodes,
 		Example: fmt.Sprintf(`  %[1]s debian12-min -m node-[1-3].lab
   %[1]s -a my.dsc -f $OAR_NODEFILE -k ~/.ssh/id.pub -o ok -n ko`, name),
+		ValidArgsFunction: d.onlyEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asked, err := d.asked(cmd.Context()); asked {
 				return err

@@ -35,6 +35,8 @@ A text that cannot be registered is kept; where, is told.
 ` + exitCodes,
 		Example: "  kadeploy env edit debian12-min\n  EDITOR='code --wait' kadeploy env edit debian12-min:3@deploy",
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: e.onlyEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asked, err := e.asked(cmd.Context()); asked {
 				return err

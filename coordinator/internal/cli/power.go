@@ -20,7 +20,7 @@ type power struct {
 func (a *App) powerCommand(name string) *cobra.Command {
 	p := &power{operation: operation{
 		generic: generic{app: a}, machines: machines{app: a},
-		words: words{kind: "power", title: "Power operation", name: "power operation"},
+		words: powerWords,
 	}}
 	cmd := &cobra.Command{
 		Use:     name + " --on|--off|--status [options]",

@@ -27,7 +27,7 @@ type reboot struct {
 func (a *App) rebootCommand(name string) *cobra.Command {
 	r := &reboot{operation: operation{
 		generic: generic{app: a}, machines: machines{app: a},
-		words: words{kind: "reboot", title: "Reboot operation", name: "reboot operation"},
+		words: rebootWords,
 	}}
 	cmd := &cobra.Command{
 		Use:   name + " [options]",

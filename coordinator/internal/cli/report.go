@@ -19,6 +19,12 @@ type words struct {
 	name  string // The deployment is successful on nodes
 }
 
+var (
+	deploymentWords = words{kind: "deployment", title: "Deployment", name: "deployment"}
+	rebootWords     = words{kind: "reboot", title: "Reboot operation", name: "reboot operation"}
+	powerWords      = words{kind: "power", title: "Power operation", name: "power operation"}
+)
+
 // report tells the user of an operation while it runs.
 type report interface {
 	client.Watcher

@@ -76,6 +76,9 @@ func (c *Client) Connect(ctx context.Context) (version string, err error) {
 	defer cancel()
 	data, err := c.roundTrip(ctx, http.MethodGet, "/version", nil, "")
 	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusBadRequest && !c.server.Secure && strings.Contains(e.Text, "HTTPS server") {
+		return "", fmt.Errorf("The server %s at %s serves HTTPS: set 'secure: true' for it in client.conf", c.server.Name, c.server)
+	}
 	if err != nil && !errors.As(err, &e) {
 		return "", &Unreachable{c.server, errors.Unwrap(err)}
 	}

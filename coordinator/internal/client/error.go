@@ -58,6 +58,9 @@ type Unreachable struct {
 }
 
 func (u *Unreachable) Error() string {
+	if errors.Is(u.Cause, http.ErrSchemeMismatch) {
+		return fmt.Sprintf("The server %s at %s does not speak TLS: %v\nIf it serves plain HTTP, set 'secure: false' for it in client.conf.", u.Server.Name, u.Server, u.Cause)
+	}
 	if u.Server.Socket == "" {
 		return fmt.Sprintf("The server %s cannot be reached at %s: %v\nIs the daemon running there? client.conf may name another server; choose it with -S.",
 			u.Server.Name, u.Server, u.Cause)

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/ui"
+	"kadeploy/coordinator/internal/workflow"
+)
+
+// watch is kadeploy watch.
+type watch struct {
+	generic
+	failIfAny bool
+}
+
+func (a *App) watchCommand() *cobra.Command {
+	w := &watch{generic: generic{app: a}}
+	cmd := &cobra.Command{
+		Use:   "watch WID [options]",
+		Short: "Watch an operation that runs",
+		Long: `Watch an operation that runs, by its ID, until it ends: what is in which macro-step, and at the
+end the lists of nodes. The operation goes on when this command is stopped, and whoever
+started it misses no line of its text.
+
+` + exitCodes,
+		Example: "  kadeploy watch D-95736c68-2bf2-48d9-a0f6-2c85cef7da54\n  kadeploy watch $(cat wid) --fail-if-any",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if asked, err := w.asked(cmd.Context()); asked {
+				return err
+			}
+			if len(args) == 0 {
+				return mistake("Give the ID of an operation; kanodes3 -a shows those that run")
+			}
+			return w.do(cmd.Context(), args[0])
+		},
+		ValidArgsFunction: w.operations,
+	}
+	cmd.Flags().BoolVar(&w.failIfAny, "fail-if-any", false, "exit with 50 if any node failed")
+	w.generic.define(cmd)
+	return cmd
+}
+
+// kindOf is what kind of operation an ID is of: its path, and what it is called.
+func kindOf(id string) (path string, w words, err error) {
+	switch {
+	case strings.HasPrefix(id, "D-"):
+		return "/deployment", deploymentWords, nil
+	case strings.HasPrefix(id, "R-"):
+		return "/reboot", rebootWords, nil
+	case strings.HasPrefix(id, "P-"):
+		return "/power", powerWords, nil
+	}
+	return "", words{}, mistakef("%q is not the ID of an operation: those begin with D-, R- or P-", id)
+}
+
+func (w *watch) do(ctx context.Context, id string) error {
+	id = strings.TrimSpace(id)
+	path, called, err := kindOf(id)
+	if err != nil {
+		return err
+	}
+	s, err := w.session(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var op client.Operation
+	op.ID = id
+	op.Resources.Resource = path + client.PathOf(id)
+	op.Resources.State, op.Resources.Error = op.Resources.Resource+"/state", op.Resources.Resource+"/error"
+	v, rep := w.viewer(called)
+	result, err := s.Watch(ctx, op, v)
+	if ctx.Err() != nil {
+		if t, ok := v.(*terminalViewer); ok {
+			t.live.Erase()
+		}
+		return &exitError{status: 1} // the operation goes on
+	}
+	if err != nil {
+		rep.failed(op, err, client.ExitStatus(err))
+		return &exitError{status: client.ExitStatus(err)}
+	}
+	rep.ended(op, result)
+	if w.failIfAny && len(result.KO) > 0 {
+		return &exitError{status: anyFailed}
+	}
+	return nil
+}
+
+// viewer is how the operation is shown: redrawn on a terminal, as objects, or as
+// lines where something changes.
+func (w *watch) viewer(called words) (client.Viewer, report) {
+	app := w.app
+	if w.json {
+		j := &jsonReport{words: called, enc: json.NewEncoder(app.Stdout)}
+		return &jsonViewer{j.enc}, j
+	}
+	text := &textReport{words: called, out: app.Stdout, errs: app.Stderr, now: time.Now}
+	if live := app.live(); live != nil {
+		text.live = live
+		return &terminalViewer{live: live}, text
+	}
+	return &lineViewer{out: app.Stdout}, text
+}
+
+type terminalViewer struct{ live *ui.Live }
+
+func (v *terminalViewer) Live(l workflow.Live) { v.live.Draw(l, time.Now()) }
+
+type jsonViewer struct{ enc *json.Encoder }
+
+func (v *jsonViewer) Live(l workflow.Live) {
+	v.enc.Encode(struct {
+		Type string `json:"type"`
+		workflow.Live
+	}{"live", l})
+}
+
+// lineViewer writes a line for each macro-step whose counts changed, and for each
+// node that failed.
+type lineViewer struct {
+	out    io.Writer
+	counts map[string]string
+	failed map[string]bool
+}
+
+func (v *lineViewer) Live(l workflow.Live) {
+	if v.counts == nil {
+		v.counts, v.failed = make(map[string]string), make(map[string]bool)
+	}
+	for _, m := range l.Macros {
+		running := 0
+		for _, n := range m.Running {
+			running += n
+		}
+		if running+m.Done+m.Failed == 0 {
+			continue // nobody has come there
+		}
+		line := fmt.Sprintf("%s: %d running, %d done, %d failed", m.Name, running, m.Done, m.Failed)
+		if v.counts[m.Name] != line {
+			v.counts[m.Name] = line
+			fmt.Fprintln(v.out, line)
+		}
+	}
+	for _, n := range l.Failed {
+		if !v.failed[n.Node] {
+			v.failed[n.Node] = true
+			fmt.Fprintf(v.out, "%s (%s)\n", n.Node, strings.Join(strings.Fields(n.Error), " "))
+		}
+	}
+}
