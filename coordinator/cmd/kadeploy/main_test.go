@@ -100,6 +100,7 @@ partitioning: {block_device: /dev/vda}
 boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
 remoteops:
   power_status: [{name: hard, cmd: "echo HOSTNAME_SHORT is on"}]
+  console: [{cmd: "echo console of HOSTNAME_SHORT; cat"}]
   power_on: [{name: soft, cmd: "true"}]
   reboot: [{name: soft, cmd: "sleep 1"}]
   power_off: [{name: soft, cmd: "echo the BMC is dead >&2; false"}]

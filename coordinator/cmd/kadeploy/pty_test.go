@@ -192,3 +192,22 @@ func TestDeleteAsks(t *testing.T) {
 		t.Errorf("it was not deleted: %q", text)
 	}
 }
+
+// TestConsole opens a console whose command greets and then repeats what is typed.
+func TestConsole(t *testing.T) {
+	env := site(t)
+	keys := [][2]string{{"console of griffon-2", "hello\r"}, {"hello\r\nhello", "\x1b\x1b\x1b\x1b"}}
+	text, status := onTerminal(t, env, keys, "kaconsole3", "-m", "griffon-2")
+	if status != 0 || !strings.HasPrefix(text, "[Kaconsole] kill sequence: ^[^[^[^[\r\n") {
+		t.Errorf("status %d, shown:\n%q", status, text)
+	}
+	text, status = onTerminal(t, env, nil, "kanodes3", "-c")
+	if status != 0 || strings.Contains(text, "C-") {
+		t.Errorf("the console is still there: status %d, %s", status, text)
+	}
+	// ^D ends the command, and so the console.
+	text, status = onTerminal(t, env, [][2]string{{"console of griffon-3", "\x04"}}, "kaconsole3", "-m", "griffon-3")
+	if status != 0 {
+		t.Errorf("status %d, shown:\n%q", status, text)
+	}
+}

@@ -225,6 +225,7 @@ type server struct {
 	Config
 	routes   []route
 	resolver *nodeset.Resolver
+	watching watchers
 }
 
 // New returns the handler of the whole interface.

@@ -27,6 +27,8 @@ func (s *server) streamEvents(kind workflow.Kind) handler {
 		if err != nil {
 			return nil, err
 		}
+		s.watching.enter(v.ID)
+		defer s.watching.leave(v.ID)
 		c.w.Header().Set("Content-Type", "text/event-stream")
 		c.w.Header().Set("Cache-Control", "no-store")
 		c.w.WriteHeader(http.StatusOK)

@@ -105,7 +105,7 @@ func (s *server) deleteWorkflow(kind workflow.Kind) handler {
 			return nil, err
 		}
 		if v.Done {
-			s.Workflows.Forget(v.ID)
+			s.forget(v.ID)
 		} else if err := s.Workflows.Cancel(v.ID, ""); err != nil {
 			return nil, err
 		}

@@ -49,6 +49,21 @@ var (
 	fishComplete = regexp.MustCompile(`(?m)^complete .*-c kadeploy .*$`)
 )
 
+// bashParts stand in for the package bash-completion, where it is not installed.
+const bashParts = `if ! declare -F _get_comp_words_by_ref >/dev/null; then
+    _get_comp_words_by_ref() {
+        words=("${COMP_WORDS[@]}")
+        cword=$COMP_CWORD
+        cur=${COMP_WORDS[COMP_CWORD]}
+        prev=${COMP_WORDS[COMP_CWORD-1]}
+    }
+fi
+if ! declare -F __ltrim_colon_completions >/dev/null; then
+    __ltrim_colon_completions() { :; }
+fi
+
+`
+
 // completionScript is cobra's script, for the old names too: it calls the
 // program under the name that was typed.
 func completionScript(root *cobra.Command, shell string) ([]byte, error) {
@@ -56,6 +71,7 @@ func completionScript(root *cobra.Command, shell string) ([]byte, error) {
 	names := strings.Join(append([]string{"kadeploy"}, originalNames()...), " ")
 	switch shell {
 	case "bash":
+		b.WriteString(bashParts)
 		err := root.GenBashCompletionV2(&b, true)
 		return bashComplete.ReplaceAll(b.Bytes(), []byte("$1 "+names)), err
 	case "zsh":

@@ -209,10 +209,7 @@ func watchConsole(ctx context.Context, s *session, open *openConsole) error {
 		case errors.As(err, &answer):
 			return nil // it is gone; the last words of the server were on the console
 		case err == nil && v.Error:
-			if err := s.Get(ctx, open.Resources.Error, nil, nil); err != nil {
-				return err
-			}
-			return fmt.Errorf("console %s failed, and the server does not say why", open.ID)
+			return s.Get(ctx, open.Resources.Error, nil, nil) // without an error it has just ended
 		}
 		// A server that is away does not end the console: its connection does.
 	}

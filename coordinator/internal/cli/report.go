@@ -77,6 +77,9 @@ func (t *textReport) WantsProgress() bool { return t.live != nil }
 func (t *textReport) Progress(l workflow.Live) { t.live.Draw(l, t.now()) }
 
 func (t *textReport) Status(all []client.ClusterStatus, since time.Duration) {
+	if t.live != nil {
+		t.live.Typed()
+	}
 	t.print(t.out, "%s", statusText(t.words.title, all, since))
 }
 

@@ -35,6 +35,14 @@ func (l *Live) Draw(live workflow.Live, now time.Time) {
 	l.replace(lines)
 }
 
+// Typed tells the view that the user has pressed Enter: the terminal's echo has
+// moved the cursor one line down.
+func (l *Live) Typed() {
+	if l.drawn > 0 {
+		l.drawn++
+	}
+}
+
 // Erase takes the view off the terminal; the cursor is then at the start of an
 // empty line, where ordinary text goes.
 func (l *Live) Erase() { l.replace(nil) }

@@ -74,8 +74,17 @@ func TestDrawAndErase(t *testing.T) {
 		t.Errorf("redrawn by %q", out.String())
 	}
 	out.Reset()
+	l.Draw(live, now)
+	l.Typed()
+	out.Reset()
+	l.Draw(live, now)
+	if !strings.HasPrefix(out.String(), "\x1b[6A\r\x1b[J") {
+		t.Errorf("after Enter redrawn by %q", out.String())
+	}
+	out.Reset()
 	l.Erase()
 	l.Erase()
+	l.Typed() // nothing is drawn
 	if out.String() != "\x1b[5A\r\x1b[J" {
 		t.Errorf("erased by %q", out.String())
 	}
