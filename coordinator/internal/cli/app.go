@@ -130,7 +130,6 @@ func (a *App) root() *cobra.Command {
 		root = a.kadeploy()
 	}
 	root.CompletionOptions.DisableDefaultCmd = true // ours knows all names
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.SetUsageFunc(a.usage)
 	root.DisableFlagsInUseLine = root.Runnable() && !root.HasSubCommands() // the line says [options] itself
 	root.SetIn(a.Stdin)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -97,13 +98,13 @@ func (g *generic) printVersion(s *session) (err error) {
 	return err
 }
 
-// connect reaches the chosen server.
-func (g *generic) connect(ctx context.Context) (*client.Client, error) {
-	s, err := g.session(ctx)
-	if err != nil {
-		return nil, err
+// notes is where remarks go that people read: where the rest of the text goes, but
+// not among objects.
+func (g *generic) notes(app *App) io.Writer {
+	if g.json {
+		return app.Stderr
 	}
-	return s.Client, nil
+	return app.Stdout
 }
 
 // configuration reads client.conf, and tells of what is odd in it.
@@ -147,7 +148,7 @@ func (g *generic) askPassword() (err error) {
 
 // open reaches a server; what is told about it goes by way of app.
 func (g *generic) open(ctx context.Context, server client.Server, usual string, app *App) (*session, error) {
-	s := &session{app: app, actor: g.app.User, usual: usual == "" || server.Name == usual}
+	s := &session{app: app, notes: g.notes(app), actor: g.app.User, usual: usual == "" || server.Name == usual}
 	if server.Socket != "" {
 		s.actor = g.app.Login // the kernel tells the server, $USER does not
 		s.usual = true        // files of this host are the server's host's

@@ -135,7 +135,7 @@ func (d *deploy) do(ctx context.Context, args []string) error {
 	}
 	ask := asking{complete: d.environment.complete, send: send("/deployment/")}
 	if d.environment.file != "" {
-		if err := d.environment.describe(ctx, d.generic.app, r); err != nil {
+		if err := d.environment.describe(ctx, d.notes(d.generic.app), r); err != nil {
 			return err
 		}
 		ask.complete = nil

@@ -19,8 +19,9 @@ import (
 const maxDescription = 1 << 20
 
 // readDescription reads a description from a file of this host or a URL. The
-// files of this host that it names become absolute.
-func readDescription(ctx context.Context, a *App, from string) (*env.Description, error) {
+// files of this host that it names become absolute. Fields that nobody uses are
+// told on notes.
+func readDescription(ctx context.Context, notes io.Writer, from string) (*env.Description, error) {
 	data, err := readText(ctx, from)
 	if err != nil {
 		return nil, fmt.Errorf("environment: %w", err)
@@ -30,7 +31,7 @@ func readDescription(ctx context.Context, a *App, from string) (*env.Description
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	for _, w := range warnings {
-		fmt.Fprintf(a.Stdout, "Warning[env_desc]: %s\n", w)
+		fmt.Fprintf(notes, "Warning[env_desc]: %s\n", w)
 	}
 	return d, absoluteFiles(d)
 }

@@ -59,7 +59,7 @@ func (d *envDiff) do(ctx context.Context, a, b string) error {
 	var s *session
 	for i, word := range []string{a, b} {
 		if isFile(word) {
-			desc, err := readDescription(ctx, d.app, word)
+			desc, err := readDescription(ctx, d.app.Stderr, word)
 			if err != nil {
 				return err
 			}

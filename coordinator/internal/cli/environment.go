@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"regexp"
 
@@ -70,7 +71,7 @@ func (e *environment) complete(ctx context.Context, s *session, r *order) error 
 	r.uris = append(r.uris, uris...)
 	for _, uri := range uris {
 		if path, ok := client.Local(uri); ok && !s.usual {
-			fmt.Fprintf(s.app.Stdout, "Warning: the environment %s has the file %s, which is taken from this host although %s is not the default server\n", best.Name, path, s.Server().Name)
+			fmt.Fprintf(s.notes, "Warning: the environment %s has the file %s, which is taken from this host although %s is not the default server\n", best.Name, path, s.Server().Name)
 		}
 	}
 	return nil
@@ -91,8 +92,8 @@ func (e *environment) String() string {
 }
 
 // describe adds the description that a file holds.
-func (e *environment) describe(ctx context.Context, a *App, r *order) error {
-	d, err := readDescription(ctx, a, e.file)
+func (e *environment) describe(ctx context.Context, notes io.Writer, r *order) error {
+	d, err := readDescription(ctx, notes, e.file)
 	if err != nil {
 		return err
 	}

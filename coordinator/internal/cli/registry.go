@@ -94,7 +94,7 @@ func (r *registry) notFound(name string) error {
 }
 
 func (r *registry) doAdd(ctx context.Context, s *session) error {
-	d, err := readDescription(ctx, s.app, r.fromFile)
+	d, err := readDescription(ctx, s.notes, r.fromFile)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,8 @@ import (
 // session is one server that a command talks to.
 type session struct {
 	*client.Client
-	app     *App   // where it is written what concerns this server
+	app     *App // where it is written what concerns this server
+	notes   io.Writer
 	actor   string // who the server takes us for
 	version string
 	usual   bool // it is the default server
