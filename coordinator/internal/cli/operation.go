@@ -45,7 +45,7 @@ func (o *operation) define(cmd *cobra.Command) {
 	fs.Lookup("verbose-level").DefValue = "0" // none is shown
 	fs.BoolVarP(&o.debug, "debug-mode", "d", false, "show what commands print on the nodes (on file descriptor 3 if it is open)")
 	fs.StringVar(&o.widFile, "write-workflow-id", "", "write the ID of the operation to `FILE`")
-	fs.BoolVar(&o.wait, "wait", true, "wait for the end; with --no-wait print the ID and its path and leave")
+	fs.BoolVar(&o.wait, "wait", true, "do not wait for the end: print the ID and the path of the operation")
 	fs.BoolVar(&o.force, "force", false, "do not care whether the nodes are involved in another operation")
 	fs.StringVar(&o.breakpoint, "breakpoint", "", "stop the nodes before a step: `MACRO[:MICRO]`")
 	fs.StringVar(&o.customSteps, "custom-steps", "", "add the operations to the steps, or put them in their place, that `FILE` (YAML) says")
