@@ -2,10 +2,11 @@ package launch
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // RemoveVariable is the environment variable by which a node that was copied to its host
