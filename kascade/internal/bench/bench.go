@@ -67,6 +67,9 @@ func (c *Case) check(loopback bool) error {
 	if c.Dead >= c.Nodes {
 		return fmt.Errorf("--dead %d: there are %d nodes, and one must live", c.Dead, c.Nodes)
 	}
+	if c.Chunk != 0 && (c.Chunk < 1<<10 || c.Chunk > 4<<20) {
+		return fmt.Errorf("chunks of %d bytes: use 1KiB to 4MiB", c.Chunk)
+	}
 	victims := map[int]bool{}
 	for _, i := range c.deadNodes() {
 		victims[i] = true

@@ -115,6 +115,7 @@ func TestCheck(t *testing.T) {
 		{"dead and harmed", Case{Nodes: 3, Kill: []Harm{{2, 0}}, Dead: 1}, false, false},
 		{"no such victim", Case{Nodes: 2, Kill: []Harm{{3, 0}}}, false, false},
 		{"no such slow node", Case{Nodes: 2, SlowSinks: map[int]int64{3: 1}}, false, false},
+		{"huge chunks", Case{Nodes: 2, Chunk: 8 << 20}, false, false},
 		{"shaped loopback", Case{Nodes: 2, Rate: 1}, true, false},
 		{"cut loopback", Case{Nodes: 2, Cut: []Harm{{1, 0}}}, true, false},
 	} {

@@ -2,10 +2,8 @@ package bench
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"kadeploy/kascade"
 )
@@ -14,31 +12,6 @@ import (
 type Row struct {
 	Case
 	Goals []Goal
-}
-
-// Goal is a bound on one figure.
-type Goal struct {
-	What   string
-	Bound  float64
-	Least  bool   // the bound is the least that is good; else the most
-	Format string // of figure and bound
-	of     func(*Figures) float64
-}
-
-// Met tells whether a figure is on the right side of the bound.
-func (g Goal) Met(f *Figures) bool {
-	if g.Least {
-		return g.of(f) >= g.Bound
-	}
-	return g.of(f) <= g.Bound
-}
-
-func (g Goal) bound() string {
-	sign := "≤ "
-	if g.Least {
-		sign = "≥ "
-	}
-	return sign + fmt.Sprintf(g.Format, g.Bound)
 }
 
 const (
@@ -84,7 +57,8 @@ func suite() []Row {
 		// The last sink is slow, and the chain waits for it: every window fills up.
 		{Case{Name: "memory", Nodes: 8, Size: gib, SlowSinks: map[int]int64{8: 100 * mib}, Slow: wait}, []Goal{memory(48)}},
 		{Case{Name: "memory-small", Nodes: 8, Size: gib, Window: 1 * mib, SlowSinks: map[int]int64{8: 100 * mib}, Slow: wait}, []Goal{memory(16)}},
-		{Case{Name: "start", Nodes: 64, Size: 4 * mib}, []Goal{first}},
+		// A sink gets whole chunks: small ones, as the first byte is meant.
+		{Case{Name: "start", Nodes: 64, Size: 4 * mib, Chunk: 64 << 10}, []Goal{first}},
 	}
 }
 
@@ -126,44 +100,4 @@ func Suite(list string) ([]Row, error) {
 		rows = append(rows, found...)
 	}
 	return rows, nil
-}
-
-// GoalFigures are what JSON says of a row: its figures, and its goals.
-type GoalFigures struct {
-	*Figures
-	Goals []GoalFigure `json:"goals"`
-}
-
-// GoalFigure is a goal beside the figure.
-type GoalFigure struct {
-	What   string  `json:"what"`
-	Figure float64 `json:"figure"`
-	Bound  float64 `json:"bound"`
-	Least  bool    `json:"bound_is_least"`
-	Met    bool    `json:"met"`
-}
-
-// With puts the row's goals beside its figures.
-func (r Row) With(f *Figures) GoalFigures {
-	g := GoalFigures{Figures: f, Goals: []GoalFigure{}}
-	for _, goal := range r.Goals {
-		g.Goals = append(g.Goals, GoalFigure{goal.What, goal.of(f), goal.Bound, goal.Least, goal.Met(f)})
-	}
-	return g
-}
-
-// GoalTable prints goals beside figures, for people.
-func GoalTable(w io.Writer, rows []Row, all []*Figures) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "case\tfigure\tgoal\tmeasured\t")
-	for i, f := range all {
-		for _, g := range rows[i].Goals {
-			mark := "reached"
-			if !g.Met(f) {
-				mark = "MISSED"
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t"+g.Format+"\t%s\n", f.Case, g.What, g.bound(), g.of(f), mark)
-		}
-	}
-	return t.Flush()
 }
