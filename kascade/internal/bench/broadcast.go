@@ -10,6 +10,7 @@ import (
 // Run is one broadcast as it was measured.
 type Run struct {
 	Elapsed    time.Duration      // from the head's start to the last receiver's commit
+	Gather     time.Duration      // from the head's start until it had all control links and called the engine
 	Command    time.Duration      // from the head's start until the engine returned
 	Rates      map[string]float64 // bytes per second at each receiver, from the engine's call to its commit
 	SecondHalf map[string]float64 // bytes per second at each receiver over the second half of its copy

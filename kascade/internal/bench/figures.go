@@ -28,6 +28,8 @@ type Figures struct {
 	Elapsed    float64   `json:"elapsed"`
 	ElapsedAll []float64 `json:"elapsed_runs"` // of each run
 	Goodput    float64   `json:"goodput"`
+	// Gather is the part of Elapsed until the head had all control links and called the engine.
+	Gather float64 `json:"gather"`
 	// Command is from the start of the head's process until it knows how every node ended: later than Elapsed if
 	// it waits for nodes that are dead.
 	Command float64 `json:"command"`
@@ -105,6 +107,7 @@ func (f *Figures) sum() {
 	}
 	f.Rate = f.median(func(r *Run) float64 { return least(r.Rates) })
 	f.RateMedian = f.median(func(r *Run) float64 { return median(slices.Collect(maps.Values(r.Rates))) })
+	f.Gather = f.median(func(r *Run) float64 { return r.Gather.Seconds() })
 	f.Command = f.median(func(r *Run) float64 { return r.Command.Seconds() })
 	f.Goodput = over(float64(f.Size), f.Elapsed)
 	f.CPU = f.median(func(r *Run) float64 { return r.CPU.Seconds() / gib / float64(r.Hops) })

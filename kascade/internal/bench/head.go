@@ -47,11 +47,7 @@ func runHead(p *child, o *headOrder, end *headEnd, errs io.Writer) error {
 		peers, err = gather(p.ctx, ln, len(o.Names), &ready)
 		gathered <- err
 	}()
-	m, err := manifest(src, &o.Case)
-	if gerr := <-gathered; err == nil {
-		err = gerr
-	}
-	if err != nil {
+	if err := <-gathered; err != nil {
 		for _, peer := range peers {
 			peer.Control.Close()
 		}
@@ -60,18 +56,13 @@ func runHead(p *child, o *headOrder, end *headEnd, errs io.Writer) error {
 	end.Begin = time.Now().UnixNano()
 	opts := headOptions(&o.Case)
 	opts.Listen, opts.Order, opts.Logger = net.JoinHostPort(o.Listen, "0"), o.Names, logger(o.Log, errs)
-	res, err := kascade.Broadcast(p.ctx, src, m, peers, opts)
+	res, err := kascade.Broadcast(p.ctx, src, nil, peers, opts)
 	end.End = time.Now().UnixNano()
 	end.Ready = ready.last.Load()
 	if res != nil {
 		end.take(res)
 	}
 	return err
-}
-
-// manifest is what the engine is given for the source.
-func manifest(src data, c *Case) (*kascade.Manifest, error) {
-	return kascade.NewManifest(io.NewSectionReader(src, 0, src.size), c.Chunk)
 }
 
 // Size makes data a kascade.Source.

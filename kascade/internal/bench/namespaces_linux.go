@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -30,9 +31,9 @@ const (
 
 // namespaces is a bridge in a namespace of its own, and a namespace for each place, on a cable.
 type namespaces struct {
-	nodes int
 	hub   *netlink.Handle
-	open  []netns.NsHandle // hub, place 0, place 1, …
+	open  []netns.NsHandle  // hub, place 0, place 1, …
+	nodes []*netlink.Handle // in the namespace of each place
 	cuts  []int
 }
 
@@ -47,7 +48,7 @@ func (b *Bench) network(c *Case) (network, error) {
 	if err := sweep(); err != nil {
 		b.Log("leftovers of an earlier benchmark cannot be removed: %v", err)
 	}
-	n := &namespaces{nodes: c.Nodes}
+	n := &namespaces{}
 	if err := n.make(c); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the network: %w", err), n.remove())
 	}
@@ -119,7 +120,7 @@ func (n *namespaces) plug(place int, bridge *netlink.Bridge, rate int64) error {
 	if err != nil {
 		return err
 	}
-	defer node.Close()
+	n.nodes = append(n.nodes, node)
 	port := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: portName(place), MasterIndex: bridge.Index, TxQLen: 1000},
 		PeerName:  nodeLink, PeerNamespace: netlink.NsFd(int(ns)), PeerTxQLen: 1000,
@@ -217,13 +218,55 @@ func (n *namespaces) cut(place int) error {
 	return n.set(place, n.hub.LinkSetDown)
 }
 
+// mend plugs the cables in, waits until both ends know it, and lets every place forget who could
+// not be reached: else its next connection could fail for what was before.
 func (n *namespaces) mend() error {
+	if len(n.cuts) == 0 {
+		return nil
+	}
 	var errs []error
 	for _, place := range n.cuts {
-		errs = append(errs, n.set(place, n.hub.LinkSetUp))
+		errs = append(errs, n.set(place, n.hub.LinkSetUp), n.awaitCarrier(place))
+	}
+	for place := range n.nodes {
+		errs = append(errs, n.forget(place))
 	}
 	n.cuts = nil
 	return errors.Join(errs...)
+}
+
+// carrierWithin is how long the kernel may take to tell that a cable is in; it does so once a
+// second.
+const carrierWithin = 5 * time.Second
+
+func (n *namespaces) awaitCarrier(place int) error {
+	for end := time.Now().Add(carrierWithin); ; time.Sleep(20 * time.Millisecond) {
+		eth, err := n.nodes[place].LinkByName(nodeLink)
+		if err != nil || eth.Attrs().OperState == netlink.OperUp {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the cable of place %d has no carrier after %v", place, carrierWithin)
+		}
+	}
+}
+
+// forget removes what a place knows of its neighbours.
+func (n *namespaces) forget(place int) error {
+	eth, err := n.nodes[place].LinkByName(nodeLink)
+	if err != nil {
+		return err
+	}
+	known, err := n.nodes[place].NeighList(eth.Attrs().Index, unix.AF_INET)
+	if err != nil {
+		return fmt.Errorf("neighbours of place %d: %w", place, err)
+	}
+	for _, k := range known {
+		if err := n.nodes[place].NeighDel(&k); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("neighbour %v of place %d: %w", k.IP, place, err)
+		}
+	}
+	return nil
 }
 
 func (n *namespaces) set(place int, do func(netlink.Link) error) error {
@@ -237,6 +280,9 @@ func (n *namespaces) set(place int, do func(netlink.Link) error) error {
 func (n *namespaces) remove() error {
 	if n.hub != nil {
 		n.hub.Close()
+	}
+	for _, node := range n.nodes {
+		node.Close()
 	}
 	var errs []error
 	for i, ns := range n.open {

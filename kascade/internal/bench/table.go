@@ -74,6 +74,7 @@ func (f *Figures) notes() []string {
 	if f.WithoutFail > 0 {
 		lines = append(lines, fmt.Sprintf("without failures %.2f s; %d failed, %+.2f s each", f.WithoutFail, f.Failures, f.LostEach))
 	}
+	lines = append(lines, fmt.Sprintf("%.2f s until the head had all control links", f.Gather))
 	if f.Command > f.Elapsed+lateEnd {
 		lines = append(lines, fmt.Sprintf("the head ended %.2f s after the last receiver", f.Command-f.Elapsed))
 	}

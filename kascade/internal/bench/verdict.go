@@ -21,6 +21,7 @@ func (s *stage) victim(place int) bool {
 // measure makes figures of what the processes said.
 func (s *stage) measure(h *headEnd) *Run {
 	r := &Run{Rates: map[string]float64{}, SecondHalf: map[string]float64{}, HeadMemory: h.Memory, Slow: h.Slow, Hops: s.c.Nodes - len(s.c.deadNodes())}
+	r.Gather = time.Unix(0, h.Begin).Sub(s.began)
 	r.Command = time.Unix(0, h.End).Sub(s.began)
 	if h.Error != "" {
 		r.Wrong = append(r.Wrong, "head: "+h.Error)
