@@ -18,7 +18,7 @@ type rate struct {
 func (r *rate) update(now time.Duration, bytes int64) float64 {
 	if d := now - r.at; d > 0 {
 		const memory = float64(time.Second)
-		weight := min(1, float64(d)/memory)
+		weight := min(1, float64(d)/min(memory, float64(now))) // from the start the mean of what there is
 		r.perS += (float64(bytes-r.bytes)/d.Seconds() - r.perS) * weight
 		r.at, r.bytes = now, bytes
 	}
@@ -65,7 +65,8 @@ type summary struct {
 	size     int64
 	nodes    int     // of the chains
 	rates    float64 // of these, together
-	behind   int64   // bytes that the last of these needs
+	behind   int64   // bytes that the last of these needs, and its rate
+	lastRate float64
 	branches float64 // seconds that the slowest branch needs
 	unknown  bool    // a branch does not advance
 	all      float64 // bytes per second of the branches together
@@ -74,19 +75,24 @@ type summary struct {
 
 func (s *summary) add(v chain.View, rate float64) {
 	rest := s.size - v.Consumed
-	if !v.Branch {
+	switch {
+	case rest == 0:
+		return
+	case !v.Branch:
 		s.nodes++
 		s.rates += rate
-		s.behind = max(s.behind, rest)
+		if rest > s.behind {
+			s.behind, s.lastRate = rest, rate
+		}
 		return
 	}
 	s.count++
 	s.all += rate
-	if rest > 0 && rate < 1 {
+	if rate < 1 {
 		s.unknown = true
 		return
 	}
-	s.branches = max(s.branches, float64(rest)/max(rate, 1))
+	s.branches = max(s.branches, float64(rest)/rate)
 }
 
 // rate is that of a node of the chains; when only branches are left, of one of these.
@@ -102,11 +108,11 @@ func (s *summary) rate() float64 {
 
 func (s *summary) left() time.Duration {
 	seconds := s.branches
-	if s.nodes > 0 && s.behind > 0 {
-		if s.rates < 1 {
+	if s.nodes > 0 {
+		if s.lastRate < 1 {
 			return -1
 		}
-		seconds = max(seconds, float64(s.behind)/s.rate())
+		seconds = max(seconds, float64(s.behind)/s.lastRate)
 	}
 	if s.unknown || s.size == UnknownSize || seconds > 1e9 {
 		return -1

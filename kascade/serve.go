@@ -21,6 +21,7 @@ func (h *head) serve(ctx context.Context, i int) {
 		return
 	}
 	p.headHost = host
+	h.events <- chain.Line{Rate: lineSpeed(host)}
 	size, sources := uint64(wire.UnknownSize), h.sourceMessages()
 	if h.src.Size() != UnknownSize {
 		size = uint64(h.src.Size())

@@ -50,6 +50,9 @@ type Lost struct {
 // Source: the head can give the bytes From to To now; the source's end is Size, or Unknown.
 type Source struct{ From, To, Size int64 }
 
+// Line: the head reaches a node over a link of so many bytes per second.
+type Line struct{ Rate float64 }
+
 // SinkFailed: a node's sink failed; it goes on relaying.
 type SinkFailed struct {
 	Node   int
@@ -201,6 +204,8 @@ func (e Finished) apply(c *Chain, now time.Duration) {
 		c.misbehave(e.Node, "DONE")
 	}
 }
+
+func (e Line) apply(c *Chain, _ time.Duration) { c.cfg.Line = max(c.cfg.Line, e.Rate) }
 
 func (e Gone) apply(c *Chain, _ time.Duration) { c.fail(e.Node, e.Reason) }
 
