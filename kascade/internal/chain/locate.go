@@ -29,56 +29,40 @@ const (
 	idle   = 0.3 // it hardly ever waits
 )
 
-// locate finds what a chain waits for. It goes from the head to the first node that does
-// not wait for others behind it: either its sink or its CPU is all that it waits for, or
-// it starves although its previous has bytes for it, which is their link. It finds nothing
-// while times are missing, or when the head itself waits for its source.
+// locate finds what a chain waits for. It goes from the first node that needs bytes (those
+// before it have them all) to the first that does not wait for others behind it: either its
+// sink or its CPU is all that it waits for, or it starves although its previous has bytes for
+// it, which is their link. It finds nothing while times are missing, or when the head itself
+// waits for its source.
 func (c *Chain) locate(now time.Duration, run int) (Limit, bool) {
-	for p := Head; ; {
-		i := c.next(run, p)
-		if i < 0 {
-			return Limit{}, false
-		}
-		if c.nodes[i].received == c.cfg.Size {
-			p = i
-			continue
-		}
-		l := &c.nodes[i].load
-		switch {
+	main := c.main(run)
+	if len(main) == 0 {
+		return Limit{}, false
+	}
+	for i := main[0]; i >= 0; i = c.reader(run, i) {
+		switch l := &c.nodes[i].load; {
 		case !l.known(now):
 			return Limit{}, false
 		case l.noRoom >= mostly && l.blocked < mostly && l.sink+l.verify >= busy:
 			return c.limit(i, sinkOrCPU(l)), true
 		case l.noRoom >= mostly:
-			p = i
-			continue
-		case p == Head && !c.waitsFor(now, i):
+		case c.nodes[i].prev == Head && !c.waitsFor(now, i):
 			return Limit{}, false
 		case l.starved >= mostly:
 			return c.limit(i, slowLink), true
 		case l.waiting() < idle:
 			return c.limit(i, slowCPU), true
+		default:
+			return Limit{}, false
 		}
-		return Limit{}, false
 	}
+	return Limit{}, false
 }
 
 // waitsFor tells whether the head waits for node i, which it feeds, to take more.
 func (c *Chain) waitsFor(now time.Duration, i int) bool {
 	f := c.feed[i]
 	return f != nil && f.known(now) && f.blocked >= mostly
-}
-
-// next is the node of the chain that reads from p and needs bytes, or has them all and is
-// needed by others.
-func (c *Chain) next(run, p int) int {
-	for _, j := range c.order {
-		n := &c.nodes[j]
-		if n.run == run && n.prev == p && !n.side && !n.branch && (c.needs(j) || c.serves(j) && c.feeds(j)) {
-			return j
-		}
-	}
-	return -1
 }
 
 func sinkOrCPU(l *load) limitKind {

@@ -19,27 +19,25 @@ type simNet struct {
 	nodes       []simNode
 	cut         map[[2]int]bool // pairs that cannot talk
 	paced       map[int]bool
-	twice       float64 // bytes that somebody was sent although he had them
 	log         func(now time.Duration, what string)
 	begun       bool
 }
 
 type simNode struct {
-	dead, silent, gone     bool // gone: it was released or stopped
-	in, out, sink, cpu     float64
-	received, consumed     float64
-	prev                   int
-	gen                    uint32
-	up                     bool          // it is connected to prev
-	upAt                   time.Duration // when it will be, or fails
-	gap                    float64       // the head feeds it up to here
-	held                   map[int]float64
-	told                   time.Duration
-	sinkTime               time.Duration
-	times                  Times
-	feed                   Feed
-	finished, sinkFailed   bool
-	failSinkAt, wroteSince float64
+	dead, silent, gone   bool // gone: it was released or stopped
+	in, out, sink, cpu   float64
+	received, consumed   float64
+	prev                 int
+	gen                  uint32
+	up                   bool          // it is connected to prev
+	upAt                 time.Duration // when it will be, or fails
+	gap                  float64       // the head feeds it up to here
+	held                 map[int]float64
+	told                 time.Duration
+	times                Times
+	feed                 Feed
+	finished, sinkFailed bool
+	failSinkAt           float64
 }
 
 // sockets is how many bytes fit into the sockets of a connection.
