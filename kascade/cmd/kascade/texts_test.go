@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -209,5 +211,52 @@ func TestTopology(t *testing.T) {
 	}
 	if !strings.Contains(errs.String(), "n-0") {
 		t.Errorf("nothing is said of n-0: %q", &errs)
+	}
+}
+
+// TestHeadOptions: what the command line says arrives at the engine.
+func TestHeadOptions(t *testing.T) {
+	for args, want := range map[string]kascade.HeadOptions{
+		"": {Window: 32 << 20, DeadAfter: kascade.DefaultDeadAfter, Chains: 1, Slow: kascade.Slow{Share: 0.5, Patience: 3 * time.Second}},
+		"-m head:4 -t 4 --chains 3 --slow drop --slow-share 0.25 --slow-patience 1.5 --encrypt --compress off --no-verify -b 65536 -u 160": {
+			Host: "head", Window: 160 << 16, DeadAfter: 4 * time.Second, Chains: 3, Encrypt: true, Compress: kascade.CompressOff, NoVerify: true,
+			Slow: kascade.Slow{Mode: kascade.SlowDrop, Share: 0.25, Patience: 1500 * time.Millisecond},
+		},
+	} {
+		o := &options{errs: &bytes.Buffer{}}
+		cmd := o.command()
+		must(t, cmd.ParseFlags(append(strings.Fields(args), "-N", "h[1-2]", "-i", "x", "-o", "y")))
+		o.given = cmd.Flags().Changed
+		must(t, o.check())
+		got, err := o.headOptions(t.Context())
+		must(t, err)
+		want.Order = []string{"h1", "h2"}
+		got.Logger = nil
+		if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Progress" }, cmp.Ignore())); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", args, diff)
+		}
+	}
+}
+
+// TestHeadPort: the head's data port is the one that was asked for, or the next that is free.
+func TestHeadPort(t *testing.T) {
+	taken, err := net.Listen("tcp", ":0")
+	must(t, err)
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port
+	for _, c := range []struct{ args, want string }{{"", "next"}, {"--adjust-port=false", "address already in use"}} {
+		o := &options{errs: &bytes.Buffer{}}
+		cmd := o.command()
+		must(t, cmd.ParseFlags(append(strings.Fields(c.args), "-N", "h", "-i", "x", "-o", "y", "-p", strconv.Itoa(port))))
+		o.given = cmd.Flags().Changed
+		must(t, o.check())
+		opts, err := o.headOptions(t.Context())
+		if c.want == "next" {
+			if n, _ := strconv.Atoi(strings.TrimPrefix(opts.Listen, ":")); err != nil || n <= port || n > port+portTries {
+				t.Errorf("listens on %q, %v, want a port after %d", opts.Listen, err, port)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.args, err, c.want)
+		}
 	}
 }

@@ -18,11 +18,7 @@ import (
 const (
 	DefaultWindow  = 64
 	DefaultConnect = 5 * time.Second
-	DefaultPatient = 10 * time.Second
-
-	// slotFor is how long a login keeps one of the window's slots: those that take longer
-	// wait for something, and shall not hold up others.
-	slotFor = time.Second
+	DefaultPatient = 15 * time.Second
 )
 
 // SSH copies the program to each host and starts it there, through the user's own ssh,
@@ -33,7 +29,7 @@ type SSH struct {
 	Params  []string      // further options of it, before the host
 	Program string        // the program to copy; empty: this one
 	Dir     string        // where hosts put it; empty: the first of some that can execute files
-	Window  int           // logins at once; 0: DefaultWindow
+	Window  int           // logins at once, and as many again that stand still; 0: DefaultWindow
 	Connect time.Duration // to reach a host, as ssh's ConnectTimeout; 0: DefaultConnect
 	Patient time.Duration // how long a launch may make no progress; 0: DefaultPatient
 	// Said is called with each line that ssh and what it runs print on the standard error
@@ -59,22 +55,17 @@ func (s *SSH) Launch(ctx context.Context, nodes []Node) ([]kascade.Peer, map[str
 	var mu sync.Mutex
 	var arrivals []arrival
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, cmp.Or(s.Window, DefaultWindow))
+	slots := newSlots(cmp.Or(s.Window, DefaultWindow))
 	for _, n := range nodes {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
+		free := slots.take(ctx)
+		if free == nil {
 			mu.Lock()
 			failed[n.Name] = context.Cause(ctx)
 			mu.Unlock()
 			continue
 		}
-		var once sync.Once
-		free := func() { once.Do(func() { <-slots }) }
-		timer := time.AfterFunc(slotFor, free)
 		wg.Go(func() {
 			defer free()
-			defer timer.Stop()
 			a, err := s.one(ctx, n, program)
 			mu.Lock()
 			defer mu.Unlock()

@@ -105,7 +105,7 @@ func TestSSHMany(t *testing.T) {
 		}
 		nodes = append(nodes, Node{name, []byte("I am " + name)})
 	}
-	l := &SSH{Command: s.SSH(), Window: 8}
+	l := &SSH{Command: s.SSH(), Window: 8, Patient: time.Minute}
 	start := time.Now()
 	up, failed := l.Launch(t.Context(), nodes)
 	t.Logf("%d nodes up in %v", len(up), time.Since(start))
