@@ -25,7 +25,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // consume feeds the sink with what matches the manifest, and commits it. If the sink
 // fails the node tells the head, and goes on relaying.
 func (n *node) consume(ctx context.Context, place *window.Reader) {
-	err := n.drain(ctx, place)
+	err := n.sink.resume(place.At(), int(n.start.ChunkSize))
+	if err == nil {
+		err = n.drain(ctx, place)
+	}
 	place.Close()
 	if err == nil {
 		err = n.sink.commit(ctx)
@@ -64,6 +67,10 @@ func (n *node) drain(ctx context.Context, place *window.Reader) error {
 		}
 		n.consumed.Add(int64(len(data)))
 		place.Advance(len(piece.Data))
+		if n.start.Options&wire.NoVerify == 0 {
+			d, _ := n.digests.get(ctx, int(piece.Chunk)) // it is there, as the chunk was compared with it
+			n.sink.verified(int(piece.Chunk), d)
+		}
 	}
 }
 
@@ -147,6 +154,25 @@ type guardedSink struct {
 }
 
 func (s *guardedSink) Write(b []byte) (int, error) { return s.sink.Write(b) }
+
+// resume tells a sink that can go on from where.
+func (s *guardedSink) resume(from int64, chunkSize int) error {
+	if r, ok := s.sink.(Resumer); ok {
+		if err := r.Resume(from, chunkSize); err != nil {
+			return fmt.Errorf("go on at byte %d: %w", from, err)
+		}
+	} else if from > 0 {
+		return fmt.Errorf("the sink cannot go on at byte %d", from)
+	}
+	return nil
+}
+
+// verified tells a sink that keeps a record of a chunk that it has.
+func (s *guardedSink) verified(chunk int, d Digest) {
+	if v, ok := s.sink.(Verified); ok {
+		v.Verified(chunk, d)
+	}
+}
 
 func (s *guardedSink) commit(ctx context.Context) error {
 	s.mu.Lock()

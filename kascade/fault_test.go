@@ -433,26 +433,6 @@ func TestStalledSink(t *testing.T) {
 	r.check(res)
 }
 
-func TestResume(t *testing.T) {
-	r := newRig(t, 5, 2<<20+100, 64<<10)
-	for name, have := range map[string]int64{"node-1": 1 << 20, "node-2": 2<<20 + 100, "node-4": 64 << 10} {
-		o := r.node[name]
-		o.Have = have
-		r.node[name] = o
-	}
-	res, err := r.run(within(t, patience*20*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.check(res)
-	if res.Sent != r.m.Size {
-		t.Errorf("the head sent %d bytes, want %d", res.Sent, r.m.Size)
-	}
-	if got, want := fmt.Sprint(res.Order), "[node-3 node-5 node-4 node-1 node-2]"; got != want {
-		t.Errorf("order %s, want %s: who has less stands before who has more", got, want)
-	}
-}
-
 func TestSourceChanged(t *testing.T) {
 	r := newRig(t, 3, 1<<20, 64<<10)
 	other := randomSource(7, 1<<20)

@@ -54,6 +54,7 @@ type head struct {
 
 	chunkSize int
 	digests   *digestList // those of the manifest, as far as they are known
+	claims    *claims
 
 	chain     *chain.Chain
 	events    chan chain.Event
@@ -68,8 +69,11 @@ type head struct {
 // peer is one node, at the head.
 type peer struct {
 	Peer
-	link *link
-	port uint16 // of the node's data port, once it is ready
+	link   *link
+	teller *teller
+	port   uint16 // of the node's data port, once it is ready
+	// answered is set by READY: what it holds may still have to be compared.
+	answered atomic.Bool
 	// headHost is where the node reaches the head's data port.
 	headHost string
 }
@@ -93,7 +97,7 @@ func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, er
 			return nil, fmt.Errorf("name %q of a node is empty or not unique", p.Name)
 		}
 		names[p.Name] = true
-		h.peers = append(h.peers, &peer{Peer: p, link: newLink(p.Control)})
+		h.peers = append(h.peers, &peer{Peer: p, link: newLink(p.Control), teller: h.newTeller()})
 	}
 	h.rates = make([]nodeRates, len(peers))
 	return h, h.prepare()
@@ -189,6 +193,11 @@ func (h *head) decide(outer context.Context, start time.Time) error {
 			h.obey(cmd)
 		}
 	}
+	resume := func() {
+		for _, ev := range h.resume(now) {
+			step(ev)
+		}
+	}
 	var failure error
 	end := func(err error) {
 		if failure == nil {
@@ -201,6 +210,9 @@ func (h *head) decide(outer context.Context, start time.Time) error {
 		select {
 		case ev := <-h.events:
 			step(ev)
+			if _, held := ev.(chain.Answered); held {
+				resume()
+			}
 		case <-done:
 			done = nil
 			end(context.Cause(outer))
@@ -216,6 +228,7 @@ func (h *head) decide(outer context.Context, start time.Time) error {
 					step(ev)
 				}
 			}
+			resume()
 			step(chain.Tick{})
 			if h.opts.Progress != nil && time.Since(start)-reported >= h.opts.Report {
 				reported = time.Since(start)

@@ -15,6 +15,8 @@ import (
 
 // prepare takes the source: with its manifest, or with an intake that makes it.
 func (h *head) prepare() error {
+	_, stream := h.src.(*Stream)
+	h.claims = newClaims(stream)
 	if h.m == nil {
 		return h.prepareIntake()
 	}
@@ -59,6 +61,7 @@ func (h *head) prepareIntake() error {
 		h.intake = newIntake(read, nil, window.Unknown, h.chunkSize, replay(h.opts.Window, h.chunkSize), h.fatal)
 	}
 	h.intake.blind = h.opts.NoVerify
+	h.intake.want, h.intake.made = h.claims.want, h.claims.differs
 	h.digests = h.intake.digests
 	return nil
 }
@@ -123,24 +126,38 @@ func (h *head) announce(ctx context.Context) {
 	}
 }
 
-// sourceMessages gives a link the digests that it has not sent yet, and the size once it is
-// known, message by message; nil when there is nothing more for now.
-func (h *head) sourceMessages() func() wire.Message {
-	next, sized := 0, h.src.Size() != UnknownSize
-	return func() wire.Message {
-		made, _ := h.digests.from(next)
-		if n := min(len(made), wire.MaxDigests); n > 0 && !h.opts.NoVerify {
-			m := &wire.Digests{First: uint32(next), Data: make([]byte, 0, n*wire.DigestSize)}
-			for _, d := range made[:n] {
-				m.Data = append(m.Data, d[:]...)
-			}
-			next += n
-			return m
+// teller tells one node of the source. It belongs to the goroutine that writes its link.
+type teller struct {
+	h     *head
+	next  int // digest
+	sized bool
+}
+
+func (h *head) newTeller() *teller {
+	return &teller{h: h, sized: h.src.Size() != UnknownSize}
+}
+
+// more gives the digests that the node was not told yet, and the size once it is known,
+// message by message; nil when there is nothing more for now.
+func (t *teller) more() wire.Message {
+	made, _ := t.h.digests.from(t.next)
+	if n := min(len(made), wire.MaxDigests); n > 0 && !t.h.opts.NoVerify {
+		m := &wire.Digests{First: uint32(t.next), Data: make([]byte, 0, n*wire.DigestSize)}
+		for _, d := range made[:n] {
+			m.Data = append(m.Data, d[:]...)
 		}
-		if size := h.size(); !sized && size != window.Unknown {
-			sized = true
-			return &wire.Size{Bytes: uint64(size)}
-		}
+		t.next += n
+		return m
+	}
+	return t.size()
+}
+
+// size is nil if the node knows it, or nobody does.
+func (t *teller) size() wire.Message {
+	size := t.h.size()
+	if t.sized || size == window.Unknown {
 		return nil
 	}
+	t.sized = true
+	return &wire.Size{Bytes: uint64(size)}
 }

@@ -39,11 +39,12 @@ type intake struct {
 	blocks []*block
 	free   [][]byte
 	places map[*intakeReader]struct{}
-	due    map[uint32]bool // readers that were told to come, and have not yet
-	side   map[uint32]bool // readers that hold nothing back
-	want   int64           // chunks that are to be read although no reader is near
-	more   chan struct{}   // closed and replaced when next or size changes
-	room   chan struct{}   // wakes the one that reads
+	due    map[uint32]bool        // readers that were told to come, and have not yet
+	side   map[uint32]bool        // readers that hold nothing back
+	want   func(chunk int64) bool // whether one is to be read although no reader is near
+	made   func(chunk int, d Digest)
+	more   chan struct{} // closed and replaced when next or size changes
+	room   chan struct{} // wakes the one that reads
 }
 
 // block is one chunk in memory.
@@ -59,7 +60,7 @@ type chunkSource func(ctx context.Context, b []byte) (int, error)
 func newIntake(src chunkSource, again io.ReaderAt, size int64, chunkSize, keep int, fatal func(error)) *intake {
 	return &intake{
 		source: src, again: again, chunkSize: int64(chunkSize), keep: keep, size: size, fatal: fatal,
-		digests: newDigestList(MaxChunks), hashed: make(chan struct{}),
+		want: func(int64) bool { return false }, made: func(int, Digest) {}, digests: newDigestList(MaxChunks), hashed: make(chan struct{}),
 		places: map[*intakeReader]struct{}{}, due: map[uint32]bool{}, side: map[uint32]bool{},
 		more: make(chan struct{}), room: make(chan struct{}, 1),
 	}
@@ -128,7 +129,7 @@ func (f *intake) begin(ctx context.Context) (*block, error) {
 
 // wanted tells whether somebody is near the next chunk.
 func (f *intake) wanted() bool {
-	if f.next < f.want {
+	if f.want(f.next) {
 		return true
 	}
 	near := (f.next - readAhead) * f.chunkSize

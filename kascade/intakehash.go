@@ -25,7 +25,9 @@ func (f *intake) hash(blocks <-chan *block) {
 		b.users++
 		f.mu.Unlock()
 		all <- b
-		f.digests.put(blake3.Sum256(b.piece.Data))
+		d := Digest(blake3.Sum256(b.piece.Data))
+		f.made(int(b.piece.Chunk), d)
+		f.digests.put(d)
 		f.done(b)
 	}
 	close(all)

@@ -63,14 +63,6 @@ func (f *intake) aside(node uint32, on bool) {
 	f.wake()
 }
 
-// demand lets chunks up to number n be read although no reader is near.
-func (f *intake) demand(n int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.want = n
-	f.wake()
-}
-
 func (r *intakeReader) Next(ctx context.Context) (window.Piece, error) {
 	index := r.at / r.f.chunkSize
 	p := r.own

@@ -38,7 +38,7 @@ func newLink(rw io.ReadWriteCloser) *link {
 func (l *link) send(m wire.Message) { l.post(func() wire.Message { return m }) }
 
 // post queues a message that is made when it is written, so that what it says is never
-// older than what was written before. A link that does not take its messages is closed.
+// older than what was written before; nil is not sent. A link that does not take its messages is closed.
 func (l *link) post(make func() wire.Message) {
 	select {
 	case l.out <- make:
@@ -84,6 +84,9 @@ func (l *link) write(more func() wire.Message, idle func() wire.Message) {
 			case <-l.ended:
 				return
 			}
+		}
+		if m == nil {
+			continue
 		}
 		buf = wire.Append(buf[:0], m)
 		if _, err := l.rw.Write(buf); err != nil {

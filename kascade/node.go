@@ -51,17 +51,22 @@ type node struct {
 	log  *slog.Logger
 	link *link
 
-	ready   bool          // READY was written; belongs to the goroutine that writes
-	heard   atomic.Int64  // unix nanoseconds of the head's last message
-	started chan struct{} // closed when START was taken
-	start   *wire.Start   // what it said
-	digests *digestList
-	win     *window.Window
-	port    *dataPort
-	readers readers
-	relay   relay
-	ends    chan struct{}     // closed when the size is known
-	attach  chan *wire.Attach // the newest order that the receiver has not taken
+	ready    bool          // READY was written; belongs to the goroutine that writes, as:
+	telling  []Digest      // of what is held, still to be told
+	toldHeld int           // digests
+	heard    atomic.Int64  // unix nanoseconds of the head's last message
+	started  chan struct{} // closed when START was taken
+	start    *wire.Start   // what it said
+	digests  *digestList
+	win      *window.Window
+	port     *dataPort
+	readers  readers
+	relay    relay
+	ends     chan struct{}     // closed when the size is known
+	size     int64             // or window.Unknown; belongs to the goroutine that reads, as:
+	claim    int64             // bytes that the sink is said to hold
+	going    atomic.Bool       // win is there
+	attach   chan *wire.Attach // the newest order that the receiver has not taken
 
 	starved  stopwatch // while nothing comes from the previous
 	noRoom   stopwatch // while the window is full
@@ -80,7 +85,7 @@ type node struct {
 func (n *node) run(outer context.Context) error {
 	n.ctx, n.end = context.WithCancelCause(outer)
 	n.heard.Store(time.Now().UnixNano())
-	n.wg.Go(func() { n.link.write(nil, n.beat) })
+	n.wg.Go(func() { n.link.write(n.heldMessages, n.beat) })
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
@@ -158,9 +163,17 @@ func (n *node) handle(m wire.Message) error {
 		}
 		return n.begin(s)
 	}
+	switch m.(type) {
+	case *wire.Attach, *wire.Expect, *wire.Drop, *wire.Release:
+		if !n.going.Load() {
+			return &wire.ProtocolError{What: fmt.Sprintf("message %d before RESUME", m.Type())}
+		}
+	}
 	switch m := m.(type) {
 	case *wire.Digests:
 		return n.digests.add(m)
+	case *wire.Resume:
+		return n.resumed(int64(min(m.From, math.MaxInt64)))
 	case *wire.Size:
 		return n.sized(int64(min(m.Bytes, math.MaxInt64)))
 	case *wire.Attach:
@@ -203,52 +216,97 @@ func (n *node) stopped(m *wire.Stop) error {
 	return err
 }
 
-// begin takes START: it opens the data port and starts to work. An error of its own
-// ends the part with FAILED.
+// begin takes START: it opens the data port and starts to work, or, if the sink holds
+// something, lets the head find out first what of it is right. An error of its own ends the
+// part with FAILED.
 func (n *node) begin(s *wire.Start) error {
-	size, total, err := checkStart(s, n.opts)
+	size, total, err := checkStart(s)
+	if err == nil {
+		err = n.opts.Held.check()
+	}
+	if err == nil {
+		n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], s.Options&wire.Encrypted != 0, n.log, n.open)
+	}
 	if err != nil {
 		n.end(&localError{err})
 		return nil
 	}
-	limit := int64(min(s.Window, 1<<40))
-	if n.opts.Window > 0 {
-		limit = min(limit, n.opts.Window)
-	}
 	n.digests = newDigestList(total)
-	n.win = window.New(size, int(s.ChunkSize), n.opts.Have, limit)
-	n.consumed.Store(n.opts.Have)
-	n.told = told{time.Now(), n.opts.Have}
-	if n.port, err = listen(n.ctx, n.opts.Listen, s.Key[:], s.Options&wire.Encrypted != 0, n.log, n.open); err != nil {
-		n.end(&localError{err})
-		return nil
-	}
 	n.port.relay = &n.relay
-	n.start = s
+	n.start, n.size = s, size
 	if size != window.Unknown {
 		close(n.ends)
 	}
 	close(n.started)
-	place := n.win.NewReader(n.opts.Have) // before the first byte can arrive
+	held := n.opts.Held
+	if held.ChunkSize != int(s.ChunkSize) || s.Options&wire.NoVerify != 0 {
+		held = Held{}
+	}
+	n.claim = held.Bytes
 	// READY is queued before anything else can be: an empty source is done at once.
 	n.link.post(func() wire.Message {
-		n.ready = true
-		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Held: uint64(n.opts.Have)}
+		n.ready, n.telling = true, held.Digests
+		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Held: uint64(held.Bytes), ChunkSize: uint32(held.ChunkSize)}
 	})
 	n.wg.Go(func() { n.port.run(n.ctx) })
+	if held.Bytes == 0 {
+		n.launch(0)
+	}
+	return nil
+}
+
+// launch lets the stream come, from byte from on.
+func (n *node) launch(from int64) {
+	limit := int64(min(n.start.Window, 1<<40))
+	if n.opts.Window > 0 {
+		limit = min(limit, n.opts.Window)
+	}
+	n.win = window.New(n.size, int(n.start.ChunkSize), from, limit)
+	n.consumed.Store(from)
+	n.told = told{time.Now(), from}
+	place := n.win.NewReader(from) // before the first byte can arrive
+	n.going.Store(true)
 	n.wg.Go(func() { n.receive(n.ctx) })
 	n.wg.Go(func() { n.consume(n.ctx, place) })
+}
+
+// resumed takes the head's word on what the sink holds.
+func (n *node) resumed(from int64) error {
+	if n.going.Load() || from > n.claim || from%int64(n.start.ChunkSize) != 0 && from != n.size {
+		return &wire.ProtocolError{What: fmt.Sprintf("RESUME at byte %d", from)}
+	}
+	n.log.Info("goes on", "from", from, "held", n.claim)
+	n.launch(from)
 	return nil
+}
+
+// heldMessages tells the head what the sink holds, message by message, after READY.
+func (n *node) heldMessages() wire.Message {
+	count := min(len(n.telling), wire.MaxDigests)
+	if count == 0 {
+		return nil
+	}
+	m := &wire.Held{First: uint32(n.toldHeld)}
+	for _, d := range n.telling[:count] {
+		m.Data = append(m.Data, d[:]...)
+	}
+	n.telling, n.toldHeld = n.telling[count:], n.toldHeld+count
+	return m
 }
 
 // sized takes the size of a source that had none at START. Whoever waits for bytes beyond
 // it, or for it, goes on.
 func (n *node) sized(size int64) error {
 	total, err := chunkCount(size, int(n.start.ChunkSize))
-	if err != nil || n.start.Size != wire.UnknownSize || !n.digests.setTotal(total) || !n.win.SetSize(size) {
-		return &wire.ProtocolError{What: fmt.Sprintf("the source ends at byte %d, received %d", size, n.win.End())}
+	going := n.going.Load()
+	if err != nil || n.start.Size != wire.UnknownSize || n.size != window.Unknown || !n.digests.setTotal(total) || going && !n.win.SetSize(size) {
+		return &wire.ProtocolError{What: fmt.Sprintf("SIZE says that the source ends at byte %d", size)}
 	}
+	n.size = size
 	close(n.ends)
+	if !going {
+		return nil
+	}
 	n.relay.pass() // whoever has all must be told, too
 	if n.win.End() == size {
 		n.link.post(n.status)
@@ -258,7 +316,7 @@ func (n *node) sized(size int64) error {
 
 // checkStart tells whether the node can do what START says; it gives the size and the
 // most chunks.
-func checkStart(s *wire.Start, opts NodeOptions) (size int64, total int, err error) {
+func checkStart(s *wire.Start) (size int64, total int, err error) {
 	if s.Version != wire.Version {
 		return 0, 0, fmt.Errorf("the head speaks version %d of the protocol, this node version %d: use the same program on both", s.Version, wire.Version)
 	}
@@ -273,16 +331,13 @@ func checkStart(s *wire.Start, opts NodeOptions) (size int64, total int, err err
 	if err != nil {
 		return 0, 0, err
 	}
-	if h := opts.Have; h < 0 || h > int64(s.Size) || h%int64(s.ChunkSize) != 0 && h != int64(s.Size) {
-		return 0, 0, fmt.Errorf("cannot go on from byte %d of %d: not between two chunks of %d bytes", h, s.Size, s.ChunkSize)
-	}
 	return int64(s.Size), total, nil
 }
 
 // open decides what a reader gets: the stream, from the byte that it needs or from the
 // oldest that is still here.
 func (n *node) open(r wire.Request) (wire.Answer, pieces) {
-	if r.Kind != wire.Follow || r.To != n.start.Size {
+	if !n.going.Load() || r.Kind != wire.Follow || r.To != n.start.Size {
 		return wire.Answer{Status: wire.Refused}, nil
 	}
 	reader := n.readers.admit(n.win, r)
@@ -300,6 +355,9 @@ func (n *node) beat() wire.Message {
 	patience := max(leastSilence, 4*time.Duration(n.start.DeadAfter)*time.Millisecond)
 	if silence := time.Since(time.Unix(0, n.heard.Load())); silence > patience {
 		n.end(fmt.Errorf("control link lost: the head was silent for %v", silence.Round(time.Second)))
+	}
+	if !n.going.Load() {
+		return &wire.Ping{}
 	}
 	return n.status()
 }

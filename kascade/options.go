@@ -76,9 +76,6 @@ type NodeOptions struct {
 	// The head compares it with its source: the sink gets what follows the part that is
 	// right. See Resumer and Verified.
 	Held Held
-	// Have is how many leading bytes the sink holds already and has verified earlier: a
-	// multiple of the chunk size, or the whole size. The sink gets what follows.
-	Have int64
 }
 
 // State is what a node is doing, as the head knows it.

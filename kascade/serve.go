@@ -22,7 +22,7 @@ func (h *head) serve(ctx context.Context, i int) {
 	}
 	p.headHost = host
 	h.events <- chain.Line{Rate: lineSpeed(host)}
-	size, sources := uint64(wire.UnknownSize), h.sourceMessages()
+	size := uint64(wire.UnknownSize)
 	if h.src.Size() != UnknownSize {
 		size = uint64(h.src.Size())
 	}
@@ -31,7 +31,7 @@ func (h *head) serve(ctx context.Context, i int) {
 		Window: uint64(h.opts.Window), DeadAfter: uint32(h.opts.DeadAfter.Milliseconds()), Key: h.key,
 		Name: p.Name, HeadHost: host, HeadPort: h.port.number(), Options: h.startOptions(),
 	})
-	h.wg.Go(func() { p.link.write(sources, func() wire.Message { return &wire.Ping{} }) })
+	h.wg.Go(func() { p.link.write(p.teller.more, func() wire.Message { return &wire.Ping{} }) })
 	err = p.link.read(func(m wire.Message) error {
 		ev, err := h.event(i, m)
 		if ev != nil {
@@ -81,8 +81,15 @@ func (h *head) event(i int, m wire.Message) (chain.Event, error) {
 		if m.Version != wire.Version {
 			return nil, fmt.Errorf("node speaks version %d of the protocol, the head version %d", m.Version, wire.Version)
 		}
+		if h.peers[i].answered.Swap(true) {
+			return nil, &wire.ProtocolError{What: "READY twice"}
+		}
 		h.peers[i].port = m.Port
-		return chain.Ready{Node: i, Have: int64(m.Held)}, nil
+		return h.claim(i, m)
+	case *wire.Held:
+		return chain.Answered{Node: i}, h.claims.put(i, m)
+	case *wire.Ping:
+		return chain.Answered{Node: i}, nil
 	case *wire.Status:
 		return chain.Status{Node: i, Received: int64(m.Received), Consumed: int64(m.Consumed), Oldest: int64(m.Oldest), Full: m.Full, Times: times(m)}, nil
 	case *wire.Lost:

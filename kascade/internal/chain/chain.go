@@ -70,6 +70,7 @@ type node struct {
 	reason   string // of Relaying and Failed
 	released bool
 
+	answered bool          // if it is waiting: it lives
 	heard    time.Duration // last sign of life
 	advanced time.Duration // when received last grew, or the node was attached
 	received int64
@@ -129,6 +130,9 @@ func New(cfg Config) *Chain {
 // suspectAfter is the silence that makes a node suspect, and how long the start waits
 // for the late ones.
 func (c *Chain) suspectAfter() time.Duration { return max(c.cfg.DeadAfter*2/5, leastSuspicion) }
+
+// StartWait is how long the start of the chain waits for the late ones.
+func (c *Chain) StartWait() time.Duration { return c.suspectAfter() }
 
 // Step takes one event and says what to do about it.
 func (c *Chain) Step(now time.Duration, ev Event) []Command {

@@ -17,6 +17,9 @@ type Ready struct {
 	Have int64
 }
 
+// Answered: a node lives that is not ready yet, as it is not known what it holds.
+type Answered struct{ Node int }
+
 // Status: how far a node is, and what it did with its time.
 type Status struct {
 	Node                       int
@@ -92,6 +95,11 @@ func (e Ready) apply(c *Chain, now time.Duration) {
 		c.place(e.Node)
 	}
 	c.dirty = true
+}
+
+func (e Answered) apply(c *Chain, now time.Duration) {
+	n := &c.nodes[e.Node]
+	n.answered, n.heard = true, now
 }
 
 func (e Status) apply(c *Chain, now time.Duration) {
@@ -228,8 +236,10 @@ func (Tick) apply(c *Chain, now time.Duration) {
 		switch {
 		case n.state == Failed || n.released:
 		case n.state == Waiting:
-			if now >= c.cfg.StartWithin {
+			if !n.answered && now >= c.cfg.StartWithin {
 				c.stop(i, fmt.Sprintf("did not answer within %v", c.cfg.StartWithin))
+			} else if n.answered && now-n.heard >= c.cfg.DeadAfter {
+				c.stop(i, fmt.Sprintf("vanished: silent for %v before it received anything", (now-n.heard).Round(10*time.Millisecond)))
 			}
 		case c.dead(now, i):
 			c.stop(i, fmt.Sprintf("vanished: silent for %v after %s", (now-n.heard).Round(10*time.Millisecond), c.share(n.received)))
