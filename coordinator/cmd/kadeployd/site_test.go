@@ -121,7 +121,10 @@ func newSite(t *testing.T) *site {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil))) }()
+	ready := make(chan struct{})
+	go func() {
+		ended <- run(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), nil, func() { close(ready) })
+	}()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 	}}
@@ -141,17 +144,13 @@ func newSite(t *testing.T) *site {
 			t.Error("the coordinator does not stop")
 		}
 	}
-	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := s.tcp.Get("https://" + s.api + "/version")
-		if err == nil {
-			resp.Body.Close()
-			return s
-		}
-		if time.Now().After(limit) {
-			s.stop()
-			t.Fatal(err)
-		}
+	select {
+	case <-ready:
+	case <-time.After(30 * time.Second):
+		s.stop()
+		t.Fatal("the coordinator does not become ready")
 	}
+	return s
 }
 
 // answer is what came back.
