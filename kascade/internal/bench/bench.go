@@ -46,9 +46,6 @@ type Harm struct {
 // harmed tells whether any node is killed, cut off or dead.
 func (c *Case) harmed() bool { return len(c.Kill)+len(c.Cut)+c.Dead > 0 }
 
-// lame tells whether any node is slow.
-func (c *Case) lame() bool { return len(c.SlowLinks)+len(c.SlowSinks) > 0 }
-
 // healthy is the case without its failures: what they cost is the difference.
 func (c *Case) healthy() *Case {
 	h := *c
