@@ -113,6 +113,22 @@ func parseEvent(t *testing.T, name, args string) Event {
 		e := Lost{Reason: "connection refused"}
 		scan("%d gen=%d", &e.Node, &e.Gen)
 		return e
+	case "lacks":
+		e := Lost{Gone: true, Reason: "the stream has gone on"}
+		scan("%d gen=%d", &e.Node, &e.Gen)
+		return e
+	case "source":
+		e := Source{Size: Unknown}
+		if strings.Contains(args, "size=") {
+			scan("from=%d to=%d size=%d", &e.From, &e.To, &e.Size)
+		} else {
+			scan("from=%d to=%d", &e.From, &e.To)
+		}
+		return e
+	case "answered":
+		var e Answered
+		scan("%d", &e.Node)
+		return e
 	case "sink-failed":
 		e := SinkFailed{Reason: "no space"}
 		scan("%d", &e.Node)

@@ -187,3 +187,63 @@ func TestStart(t *testing.T) {
 		t.Errorf("reader that waited ahead: %d bytes, %v", len(got), err)
 	}
 }
+
+// TestSetSize: the end becomes known before, while and after a reader waits for it.
+func TestSetSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, size := range []int64{0, 1, chunk, 2*chunk + 5, 3 * chunk} {
+			data := stream(int(size))
+			w := New(Unknown, chunk, 0, 0)
+			full := size - size%chunk
+			var wg sync.WaitGroup
+			for _, whole := range []bool{false, true} {
+				r := w.NewReader(0)
+				wg.Go(func() {
+					defer r.Close()
+					var got []byte
+					for {
+						next := r.Next
+						if whole {
+							next = r.NextChunk
+						}
+						p, err := next(t.Context())
+						if err == io.EOF {
+							break
+						}
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if p.Short != (p.Chunk*chunk >= full) {
+							t.Errorf("size %d: chunk %d is short: %v", size, p.Chunk, p.Short)
+						}
+						got = append(got, p.Data...)
+						r.Advance(len(p.Data))
+					}
+					if !bytes.Equal(got, data) || !r.Ended() || r.CaughtUp() {
+						t.Errorf("size %d: got %d bytes, ended %v, more may come %v", size, len(got), r.Ended(), r.CaughtUp())
+					}
+				})
+			}
+			if err := put(t.Context(), w, data, full, 300); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if w.SetSize(full-1) || !w.SetSize(size) || w.SetSize(size) || w.Size() != size {
+				t.Errorf("size %d: SetSize takes what cannot be, or not what is", size)
+			}
+			if err := put(t.Context(), w, data, size, 300); err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+		}
+		// A chunk that has begun is whole.
+		w := New(Unknown, chunk, 0, 0)
+		if err := put(t.Context(), w, stream(chunk+1), chunk+1, chunk); err != nil {
+			t.Fatal(err)
+		}
+		if w.SetSize(chunk) || w.SetSize(chunk+1) || w.SetSize(2*chunk-1) || !w.SetSize(2*chunk) {
+			t.Error("SetSize cuts off a chunk that has begun")
+		}
+	})
+}
