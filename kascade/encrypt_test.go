@@ -59,6 +59,19 @@ func TestEncrypt(t *testing.T) {
 	}
 }
 
+// TestEncryptStream: the end of a stream, in the midst of a chunk or not, ends its connections.
+func TestEncryptStream(t *testing.T) {
+	for _, size := range []int{0, 1 << 20, 1<<20 + 7} {
+		r := newRig(t, 3, size, 64<<10).streamed(whole)
+		r.head.Encrypt = true
+		res, err := r.run(within(t, patience*20*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.check(res)
+	}
+}
+
 // TestEncryptDeaths: the chain heals over TLS as it does without.
 func TestEncryptDeaths(t *testing.T) {
 	r := newRig(t, 6, 6<<20, 64<<10)

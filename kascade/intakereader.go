@@ -76,6 +76,9 @@ func (r *intakeReader) Next(ctx context.Context) (window.Piece, error) {
 		}
 	}
 	p.Offset = int(r.at - index*r.f.chunkSize)
+	if p.Offset == len(p.Data) { // the last chunk, which is not full
+		return window.Piece{}, io.EOF
+	}
 	p.Data = p.Data[p.Offset:]
 	return p, nil
 }
