@@ -55,4 +55,3 @@ func lastSent(t *testing.T, out []byte) int64 {
 	must(t, json.Unmarshal(lines[len(lines)-1], &r))
 	return r.Sent
 }
-
