@@ -281,7 +281,7 @@ func TestDeadFromTheStart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	var alive time.Duration
-	opts := HeadOptions{Listen: headAddress + ":0", Report: 20 * time.Millisecond, StartWithin: 5 * time.Second}
+	opts := HeadOptions{Listen: headAddress + ":0", Report: 20 * time.Millisecond, StartWithin: 2500 * time.Millisecond}
 	opts.Progress = func(p Progress) {
 		done := 0
 		for _, n := range p.Nodes {
