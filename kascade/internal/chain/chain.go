@@ -5,7 +5,6 @@
 package chain
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -153,54 +152,6 @@ func (c *Chain) Over() bool {
 	return true
 }
 
-// begin gives the nodes that are ready their places.
-func (c *Chain) begin(now time.Duration) {
-	ready, waiting := 0, 0
-	for i := range c.nodes {
-		switch c.nodes[i].state {
-		case Waiting:
-			waiting++
-		case Failed:
-		default:
-			ready++
-		}
-	}
-	if ready == 0 || (waiting > 0 && now < c.suspectAfter()) {
-		return
-	}
-	c.begun, c.dirty = true, true
-	for i := range c.nodes {
-		if s := c.nodes[i].state; s != Waiting && s != Failed {
-			c.order = append(c.order, i)
-		}
-	}
-	for at, i := range c.order {
-		c.nodes[i].run = at * c.cfg.Chains / len(c.order)
-	}
-	// Who has the start already cannot feed those who need it.
-	slices.SortStableFunc(c.order, func(a, b int) int {
-		x, y := &c.nodes[a], &c.nodes[b]
-		return cmp.Or(cmp.Compare(x.run, y.run), cmp.Compare(x.received, y.received))
-	})
-}
-
-// place puts node i, which came late, at the end of the shortest chain.
-func (c *Chain) place(i int) {
-	length := make([]int, c.cfg.Chains)
-	for _, j := range c.order {
-		if c.serves(j) {
-			length[c.nodes[j].run]++
-		}
-	}
-	run := slices.Index(length, slices.Min(length))
-	c.nodes[i].run = run
-	at := len(c.order)
-	for at > 0 && c.nodes[c.order[at-1]].run > run {
-		at--
-	}
-	c.order = slices.Insert(c.order, at, i)
-}
-
 // settle makes true what must be true after every event: whoever needs bytes has a
 // previous that serves, and whoever is needed by nobody is released.
 func (c *Chain) settle(now time.Duration) {
@@ -231,43 +182,6 @@ func (c *Chain) settle(now time.Duration) {
 	}
 }
 
-// pace tells the head which of its readers get only what the chains leave.
-func (c *Chain) pace() {
-	flowing := c.flowing()
-	for _, i := range c.order {
-		n := &c.nodes[i]
-		if want := n.branch && n.prev == Head && flowing && c.needs(i); want != n.paced {
-			n.paced = want
-			c.emit(Pace{Node: i, On: want})
-		}
-	}
-}
-
-// flowing tells whether a chain still needs bytes from the head.
-func (c *Chain) flowing() bool {
-	for _, i := range c.order {
-		if !c.nodes[i].branch && c.needs(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// branches counts the side branches that run beside a chain; without a chain they are
-// not counted.
-func (c *Chain) branches() int {
-	if !c.flowing() {
-		return 0
-	}
-	n := 0
-	for _, i := range c.order {
-		if c.nodes[i].side && c.nodes[i].prev == Head && c.needs(i) {
-			n++
-		}
-	}
-	return n
-}
-
 // needs tells whether node i must get more bytes, for itself or for its readers.
 func (c *Chain) needs(i int) bool {
 	n := &c.nodes[i]
@@ -296,90 +210,6 @@ func (c *Chain) feeds(i int) bool {
 func (c *Chain) serves(i int) bool {
 	n := &c.nodes[i]
 	return n.state != Waiting && n.state != Failed && !n.released
-}
-
-// previous is from whom node i should read: the nearest before it that can. What a node
-// has received is known late, and what is missing then may be there in truth: only if it
-// is exact, one that lacks bytes that the head cannot give either is passed over, and none
-// may be the answer.
-func (c *Chain) previous(i int, exact bool) int {
-	n := &c.nodes[i]
-	head := c.from <= n.received || !exact
-	if n.side || len(n.avoid) >= maxAvoided && head {
-		return Head
-	}
-	for at := slices.Index(c.order, i) - 1; at >= 0 && c.nodes[c.order[at]].run == n.run; at-- {
-		p := c.order[at]
-		if !c.serves(p) || c.nodes[p].side || n.avoid[p] || !head && c.nodes[p].oldest > n.received {
-			continue
-		}
-		// A node of the chain is at most some windows behind: that gap is filled. One that
-		// came late would hold up the chain with it.
-		if head && (n.prev == none || n.branch) && c.nodes[p].oldest > n.received+c.cfg.Window {
-			return Head
-		}
-		return p
-	}
-	if !head {
-		return none
-	}
-	return Head
-}
-
-// feedFrom attaches node i to whom it should read from. If nobody has the bytes that it
-// needs any more, its part is over.
-func (c *Chain) feedFrom(now time.Duration, i int, exact bool) {
-	switch p := c.previous(i, exact); {
-	case p == none:
-		c.lack(i)
-	case p != Head || !c.nodes[i].side || c.branches() < maxBranches:
-		c.attach(now, i, p)
-	}
-}
-
-// lack ends the part of a node that needs bytes that are gone.
-func (c *Chain) lack(i int) {
-	n := &c.nodes[i]
-	c.stop(i, fmt.Sprintf("needs the source from byte %d on, which the head cannot read again and keeps no longer (it has those from %d to %d)", n.received, c.from, c.to))
-}
-
-// attach tells node i to read from p.
-func (c *Chain) attach(now time.Duration, i, p int) {
-	n := &c.nodes[i]
-	if n.prev != p {
-		n.strikes = 0
-		c.drop(i)
-	}
-	// Who comes late to a chain that runs, or reads from one that does, must not hold it up.
-	if p == Head {
-		n.branch = n.branch || n.prev == none && c.late(i)
-	} else if !n.side {
-		n.branch = c.nodes[p].branch
-	}
-	n.prev, n.retryAt, n.attached, n.advanced = p, 0, n.received, now
-	n.gen++
-	n.load.reset(now)
-	if p != Head {
-		c.emit(Expect{Node: p, Reader: i, Gen: n.gen, From: n.received})
-	}
-	c.emit(Attach{Node: i, Previous: p, Gen: n.gen})
-}
-
-// late tells whether node i, which was never fed, stands behind others of its chain that run.
-func (c *Chain) late(i int) bool {
-	for at := slices.Index(c.order, i) - 1; at >= 0 && c.nodes[c.order[at]].run == c.nodes[i].run; at-- {
-		if p := c.order[at]; c.serves(p) && c.nodes[p].received > c.nodes[i].received+c.cfg.Window {
-			return true
-		}
-	}
-	return false
-}
-
-// drop tells the previous of node i to forget it.
-func (c *Chain) drop(i int) {
-	if p := c.nodes[i].prev; p == Head || p >= 0 && c.serves(p) {
-		c.emit(Drop{Node: p, Reader: i})
-	}
 }
 
 // fail ends node i's part. It stays in order, where it serves nobody any more.
