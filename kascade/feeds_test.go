@@ -2,6 +2,7 @@ package kascade
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +31,7 @@ func TestBranchesGetTheirShare(t *testing.T) {
 		f := newFeeds(chunk)
 		f.pace(2, true)
 		ctx, cancel := context.WithCancel(context.Background())
-		taken := map[uint32]int{}
+		var taken [3]atomic.Int64 // pieces, by reader
 		start := func(reader uint32, each time.Duration) {
 			go func() {
 				place := f.follow(reader, &endless{})
@@ -39,7 +40,7 @@ func TestBranchesGetTheirShare(t *testing.T) {
 					if _, err := place.Next(ctx); err != nil {
 						return
 					}
-					taken[reader]++
+					taken[reader].Add(1)
 					time.Sleep(each)
 					if ctx.Err() != nil {
 						return
@@ -51,9 +52,9 @@ func TestBranchesGetTheirShare(t *testing.T) {
 		start(2, 100*time.Microsecond)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		share := float64(taken[2]) / float64(taken[1]+taken[2])
+		share := float64(taken[2].Load()) / float64(taken[1].Load()+taken[2].Load())
 		if share < 0.04 || share > 0.055 {
-			t.Errorf("the branch got %.3f of %d chunks, want 0.05", share, taken[1]+taken[2])
+			t.Errorf("the branch got %.3f of %d chunks, want 0.05", share, taken[1].Load()+taken[2].Load())
 		}
 		var waits, writes time.Duration
 		for _, ev := range f.events() {
@@ -64,11 +65,11 @@ func TestBranchesGetTheirShare(t *testing.T) {
 		if waits > time.Second || writes < 19*time.Second {
 			t.Errorf("reader 1: waited for the source for %v, was sent to for %v, want 0 and 20 s", waits, writes)
 		}
-		before := taken[2]
+		before := taken[2].Load()
 		f.pace(2, false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := taken[2] - before; got < 9000 {
+		if got := taken[2].Load() - before; got < 9000 {
 			t.Errorf("on its own the branch got %d chunks in a second, want 10000", got)
 		}
 		cancel()
