@@ -209,6 +209,8 @@ func (d *daemon) buildAPI() (err error) {
 		Files:         d.files,
 		VLANs:         d.vlans,
 		Stats:         d.store,
+		History:       d.store,
+		Sizes:         d.files,
 		Consoles:      consoles{d.consoles},
 		Lender:        d.loans,
 		SecureClients: server.Security.ForceSecureClient,

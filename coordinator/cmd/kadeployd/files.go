@@ -54,6 +54,10 @@ func (f *files) Checksum(ctx context.Context, r api.FileRequest) (string, error)
 	return f.cache.Checksum(ctx, f.request(r))
 }
 
+func (f *files) Size(ctx context.Context, r api.FileRequest) (int64, error) {
+	return f.cache.Size(ctx, f.request(r))
+}
+
 // release lets go of what a workflow needed.
 func (f *files) release(workflow string) {
 	f.mu.Lock()

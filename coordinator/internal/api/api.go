@@ -212,6 +212,8 @@ type Config struct {
 	SecureClients bool     // clients must export their files over HTTPS
 	VLANs         VLANs    // optional: without it there are none
 	Stats         Stats    // optional: without it /stats does not exist
+	History       History  // optional: without it nothing is expected of a plan
+	Sizes         Sizes    // optional: without it the size of an image is not known
 	Limits        Limits   // optional: 20 MiB each
 	Verbosity     int      // of clients that ask for none; 3 if 0
 	Now           func() time.Time

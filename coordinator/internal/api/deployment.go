@@ -49,7 +49,11 @@ func (s *server) createDeployment(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	return s.submit(c, req, s.fetchAll(c, req, keys))
+	prepare := s.fetchAll(c, req, keys)
+	if c.set("dry_run") && c.set("plan") {
+		return s.preview(c, req)
+	}
+	return s.submit(c, req, prepare)
 }
 
 var (

@@ -141,7 +141,7 @@ func nodesOnly(*cluster.Cluster) []string { return nil }
 // submit starts a workflow that passed all checks, and tells where it is found.
 func (s *server) submit(c *call, req *workflow.Request, prepare engine.Prepare) (any, error) {
 	if c.set("dry_run") {
-		return nil, nil
+		return nil, plan(req)
 	}
 	if prepare == nil {
 		prepare = func(context.Context, func(int, string)) error { return nil }

@@ -185,7 +185,7 @@ func newRig(t *testing.T) *rig {
 		Version: "1.2.3", BootMethod: "IPXE", BasicRealm: "lab",
 		Site: &cluster.Site{Clusters: []*cluster.Cluster{lab}},
 		Auth: byHeader{}, Workflows: eng, Registry: registry{db.Registry([]string{"root"})},
-		Nodes: nodes{db}, Rights: policy{rights.New("db", []string{"root"}, db)}, RightsTable: table{db}, Stats: db,
+		Nodes: nodes{db}, Rights: policy{rights.New("db", []string{"root"}, db)}, RightsTable: table{db}, Stats: db, History: db,
 		Files: directory(dir), Closing: r.closing, Logger: quiet, EventInterval: 20 * time.Millisecond,
 	}
 	if r.handler, err = New(r.config); err != nil {

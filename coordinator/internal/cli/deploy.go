@@ -29,6 +29,8 @@ type deploy struct {
 	kexecLimit     string
 	forceSteps     string
 	vlan           string
+
+	plan bool // a dry run prints the plan; the original's prints nothing
 }
 
 // place is where on the disks an environment is.
@@ -59,6 +61,7 @@ func (a *App) deployCommand(name string) *cobra.Command {
 		generic: generic{app: a}, machines: machines{app: a},
 		words: deploymentWords,
 	}}
+	d.plan = name == "deploy"
 	cmd := &cobra.Command{
 		Use:   name + " [ENVIRONMENT] [options]",
 		Short: "Deploy an environment on nodes",
@@ -134,6 +137,9 @@ func (d *deploy) do(ctx context.Context, args []string) error {
 		r.uris = append(r.uris, keys)
 	}
 	ask := asking{complete: d.environment.complete, send: send("/deployment/")}
+	if d.plan && d.dryRun {
+		ask.send = d.sendForPlan
+	}
 	if d.environment.file != "" {
 		if err := d.environment.describe(ctx, d.notes(d.generic.app), r); err != nil {
 			return err

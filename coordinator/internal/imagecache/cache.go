@@ -202,6 +202,16 @@ func (c *Cache) Checksum(ctx context.Context, req Request) (string, error) {
 	return sumOf(ctx, req, src)
 }
 
+// Size finds a file without reading it, and tells its size in bytes; -1 if who has it does not tell.
+func (c *Cache) Size(ctx context.Context, req Request) (int64, error) {
+	src, err := c.source(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	defer src.close()
+	return src.version().size, nil
+}
+
 // Manifest is that of a copy, by the hash of its content; nil if there is no such copy.
 func (c *Cache) Manifest(hash string) *kascade.Manifest {
 	c.mu.Lock()

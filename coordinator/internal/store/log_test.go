@@ -277,6 +277,48 @@ func TestLogSummary(t *testing.T) {
 	}
 }
 
+func TestExpected(t *testing.T) {
+	s := open(t)
+	micro := func(name string, seconds ...float64) stats.Micro {
+		return stats.Micro{Cluster: "lab", Macro: "BroadcastEnv", Instance: "BroadcastEnvKascade", Name: name, Seconds: seconds}
+	}
+	keep(t, s,
+		stats.Record{Rows: []stats.Row{logged("D-old", "n1", 0, nil)}, Micros: []stats.Micro{micro("send_environment", 1000, 1000, 1000, 1000)}},
+		stats.Record{Rows: []stats.Row{logged("D-env", "n1", 1, func(r *stats.Row) { r.Env = "debian:2" })}, Micros: []stats.Micro{micro("send_environment", 500)}},
+		stats.Record{Rows: []stats.Row{logged("D-anon", "n1", 1, func(r *stats.Row) { r.Anonymous = true })}, Micros: []stats.Micro{micro("send_environment", 400)}},
+	)
+	for i := range lately {
+		failed := micro("sync")
+		failed.Failed = 1
+		keep(t, s, stats.Record{Rows: []stats.Row{logged(fmt.Sprintf("D-%d", i), "n1", 10+i, nil)}, Micros: []stats.Micro{micro("send_environment", float64(i), float64(i)), failed}})
+	}
+	ask := stats.Passage{Cluster: "lab", Env: "debian:1", EnvOwner: "root", Instance: "BroadcastEnvKascade", Micro: "send_environment"}
+	for _, test := range []struct {
+		name   string
+		change func(p *stats.Passage)
+		want   stats.Expectation
+	}{
+		{"the last ones", func(*stats.Passage) {}, stats.Expectation{Seconds: 9, Operations: lately}},
+		{"another environment", func(p *stats.Passage) { p.Env = "debian:2" }, stats.Expectation{Seconds: 500, Operations: 1}},
+		{"an anonymous one", func(p *stats.Passage) { p.Anonymous = true }, stats.Expectation{Seconds: 400, Operations: 1}},
+		{"another owner", func(p *stats.Passage) { p.EnvOwner = "alice" }, stats.Expectation{}},
+		{"another cluster", func(p *stats.Passage) { p.Cluster = "big" }, stats.Expectation{}},
+		{"another instance", func(p *stats.Passage) { p.Instance = "BroadcastEnvCustom" }, stats.Expectation{}},
+		{"only failures", func(p *stats.Passage) { p.Micro = "sync" }, stats.Expectation{}},
+	} {
+		p := ask
+		test.change(&p)
+		got, err := s.Expected(t.Context(), p)
+		if err != nil || got != test.want {
+			t.Errorf("%s: %+v, %v, want %+v", test.name, got, err, test.want)
+		}
+	}
+	plan := planOf(t, s, expectQuery, []any{"", "", "", false, "", "", 1})
+	if !strings.Contains(plan, "USING INDEX log_micro_by_env") || strings.Contains(plan, "TEMP B-TREE") {
+		t.Errorf("the plan is %q", plan)
+	}
+}
+
 // Every question that users ask of a long log is answered by an index.
 func TestLogPlans(t *testing.T) {
 	s := open(t)
