@@ -157,6 +157,7 @@ func (c *Chain) convict(now time.Duration, rate float64, lastIsFast bool) {
 	t := c.trial
 	c.trial, c.failures = nil, 0
 	clear(c.suspicion)
+	c.trialAt = now + 2*trialBackoff*c.cfg.Slow.Patience // it is likely that the rest is equal
 	for k, s := range t.suspects {
 		n := &c.nodes[s.Node]
 		if n.state == Failed || n.released {
