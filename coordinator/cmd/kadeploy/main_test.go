@@ -59,7 +59,11 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(home, ".ssh/authorized_keys"), []byte("ssh-ed25519 AAAA me\n"), 0o600); err != nil {
 				return err
 			}
-			tcp, stop, err := start(daemon, state, clusters)
+			text := clusters
+			if filepath.Base(env.WorkDir) == "script-clusters" {
+				text += "- {name: far, prefix: f, conf_file: lab.conf, nodes: [{name: \"far-[1-2].lab\", address: \"127.0.3.[1-2]\"}]}\n"
+			}
+			tcp, stop, err := start(daemon, state, text)
 			env.Defer(stop)
 			if err == nil && filepath.Base(env.WorkDir) == "script-multi" {
 				var second int

@@ -23,7 +23,6 @@ type service struct {
 	pidFile                           string
 	detach                            bool
 	keepStdin, keepStdout, keepStderr bool
-	files                             bool // log files are written
 }
 
 func (s *service) define(cmd *cobra.Command) {

@@ -89,6 +89,7 @@ func descriptionCode(err error) (int, bool) {
 // rewrite makes arguments in the original's manner plain ones (see plain).
 func (a *App) rewrite(root *cobra.Command, args []string) ([]string, error) {
 	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		plainUsage(root)
 		return args, nil
 	}
 	if !root.HasSubCommands() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kadeploy/coordinator/internal/client"
 )
@@ -91,6 +92,15 @@ func completionScript(root *cobra.Command, shell string) ([]byte, error) {
 		return b.Bytes(), nil
 	}
 	return nil, mistakef("%s: the shells are bash, zsh and fish", shell)
+}
+
+// plainUsage takes the marks of arguments out of the texts of options, as shells
+// show them as they are.
+func plainUsage(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
+	for _, sub := range cmd.Commands() {
+		plainUsage(sub)
+	}
 }
 
 // completer gives the words that may stand at a place.

@@ -78,6 +78,11 @@ func (o *operation) begin() error {
 	if err := o.truncate(); err != nil {
 		return err
 	}
+	if o.several && o.widFile != "" { // each server adds a line
+		if err := os.WriteFile(o.widFile, nil, 0o644); err != nil {
+			return fmt.Errorf("ID of the operation: %w", err)
+		}
+	}
 	if !o.wait && (o.okFile != "" || o.koFile != "") {
 		return errors.New("-o and -n need the end of the operation: leave --no-wait out")
 	}

@@ -240,7 +240,7 @@ func (o *operation) report(s *session) report {
 	if o.json {
 		j := &jsonReport{words: o.words, enc: json.NewEncoder(app.Stdout)}
 		if o.several {
-			j.enc, j.server = json.NewEncoder(o.generic.app.Stdout), s.Server().Name
+			j.server = s.Server().Name
 		}
 		return j
 	}

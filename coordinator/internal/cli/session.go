@@ -54,6 +54,9 @@ func (g *generic) everywhere(ctx context.Context) ([]*session, error) {
 	var all sync.WaitGroup
 	for i, server := range cfg.Servers {
 		app := g.app.prefixed(server.Name, one)
+		if g.json { // objects have no name before them
+			app.Stdout = &prefixWriter{w: g.app.Stdout, one: one}
+		}
 		own := *g // open notes the actor
 		all.Go(func() {
 			found[i], problems[i] = own.open(ctx, server, cfg.Default, app)
