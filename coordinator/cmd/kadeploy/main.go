@@ -12,8 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"kadeploy/coordinator/internal/cli"
 )
@@ -39,14 +40,19 @@ func main() {
 	os.Exit(app.Run(ctx, os.Args[1:]))
 }
 
-// inherited is a file descriptor that the caller left open for us, or nil. What
-// the Go runtime itself opened is no file of the caller's.
+// inherited is a file descriptor that the caller left open for us to write to, or
+// nil. What the Go runtime itself opens (the limits of its control group, its
+// poller) is closed on exec, which nothing inherited can be.
 func inherited(fd uintptr) io.Writer {
-	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-	if err != nil || strings.HasPrefix(target, "anon_inode:") {
+	flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC != 0 {
 		return nil
 	}
-	return os.NewFile(fd, target)
+	mode, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+	if err != nil || mode&unix.O_ACCMODE == unix.O_RDONLY {
+		return nil
+	}
+	return os.NewFile(fd, fmt.Sprintf("descriptor %d", fd))
 }
 
 // users are who the kernel says that we are, and who calls (contract 1.1); a
