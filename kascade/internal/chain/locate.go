@@ -43,7 +43,7 @@ func (c *Chain) locate(now time.Duration, run int) (Limit, bool) {
 		switch l := &c.nodes[i].load; {
 		case !l.known(now):
 			return Limit{}, false
-		case l.noRoom >= mostly && l.blocked < mostly && l.sink+l.verify >= busy:
+		case l.noRoom >= mostly && l.blocked < mostly && l.sink+l.verify >= busy && l.sinkRate*mostly <= l.rate:
 			return c.limit(i, sinkOrCPU(l)), true
 		case l.noRoom >= mostly:
 		case c.nodes[i].prev == Head && !c.waitsFor(now, i):
