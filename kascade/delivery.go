@@ -83,6 +83,8 @@ func (d *delivery) put(p window.Piece, patience time.Duration) (bool, error) {
 // for each piece. A reader that does not keep up gets its place back, and its own
 // goroutine writes at its pace out of the window.
 type relay struct {
+	held *stopwatch // runs while the reading goroutine waits for the reader's socket
+
 	mu   sync.Mutex
 	lent *delivery
 }
@@ -90,7 +92,7 @@ type relay struct {
 // relayPatience is how long the reading goroutine waits for its reader's socket. In a chain
 // that is as fast as its CPUs, waiting keeps the window small and hot. What is slower than
 // that is slow, and the window is there for it.
-const relayPatience = 10 * time.Millisecond
+const relayPatience = 25 * time.Millisecond
 
 // lend gives d to the goroutine that reads, if d has caught up, and waits until it is
 // given back.
@@ -104,6 +106,7 @@ func (r *relay) lend(ctx context.Context, d *delivery) (bool, error) {
 		r.mu.Unlock()
 		return false, nil
 	}
+	d.out.held = r.held
 	r.lent = d
 	r.mu.Unlock()
 	select {

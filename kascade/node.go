@@ -62,14 +62,15 @@ type node struct {
 	port     *dataPort
 	readers  readers
 	relay    relay
-	ends     chan struct{}     // closed when the size is known
-	size     int64             // or window.Unknown; belongs to the goroutine that reads, as:
-	claim    int64             // bytes that the sink is said to hold
-	going    atomic.Bool       // win is there
-	attach   chan *wire.Attach // the newest order that the receiver has not taken
+	inlet    atomic.Pointer[inlet] // that which is read now
+	ends     chan struct{}         // closed when the size is known
+	size     int64                 // or window.Unknown; belongs to the goroutine that reads, as:
+	claim    int64                 // bytes that the sink is said to hold
+	going    atomic.Bool           // win is there
+	attach   chan *wire.Attach     // the newest order that the receiver has not taken
 
 	starved  stopwatch // while nothing comes from the previous
-	noRoom   stopwatch // while the window is full
+	noRoom   stopwatch // while it does not read: the window is full, or the reader is waited for
 	sinking  stopwatch // in the sink's Write
 	checking stopwatch // in hashing and decompressing
 	told     told
@@ -232,6 +233,7 @@ func (n *node) begin(s *wire.Start) error {
 		return nil
 	}
 	n.digests = newDigestList(total)
+	n.relay.held = &n.noRoom
 	n.port.relay = &n.relay
 	n.start, n.size = s, size
 	if size != window.Unknown {
@@ -257,10 +259,7 @@ func (n *node) begin(s *wire.Start) error {
 
 // launch lets the stream come, from byte from on.
 func (n *node) launch(from int64) {
-	limit := int64(min(n.start.Window, 1<<40))
-	if n.opts.Window > 0 {
-		limit = min(limit, n.opts.Window)
-	}
+	limit := windowLimit(n.start.Window, n.opts.Window, availableMemory())
 	n.win = window.New(n.size, int(n.start.ChunkSize), from, limit)
 	n.consumed.Store(from)
 	n.told = told{time.Now(), from}
@@ -359,13 +358,16 @@ func (n *node) beat() wire.Message {
 	if !n.going.Load() {
 		return &wire.Ping{}
 	}
+	if in := n.inlet.Load(); in != nil {
+		in.relax()
+	}
 	return n.status()
 }
 
 func (n *node) status() wire.Message {
 	// consumed before received: the head checks that it is not more.
 	consumed := n.consumed.Load()
-	m := &wire.Status{Consumed: uint64(consumed), Received: uint64(n.win.End()), Oldest: uint64(n.win.Oldest()), Full: n.win.Full()}
+	m := &wire.Status{Consumed: uint64(consumed), Received: uint64(n.win.End()), Oldest: uint64(n.win.Oldest()), Full: n.noRoom.running() > 0}
 	n.tell(m, consumed)
 	return m
 }

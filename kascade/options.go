@@ -33,7 +33,7 @@ type HeadOptions struct {
 	// reach it. Empty: any free port of all addresses, and for each node the local
 	// address from which it is reached.
 	Listen, Host string
-	Window       int64 // bytes that each relay may hold; 0: DefaultWindow
+	Window       int64 // bytes that each relay may hold, what it keeps for replay included; 0: DefaultWindow. A node takes at most an eighth of its free memory, and at least 4 chunks
 	// DeadAfter is the silence on a control link after which a node is dead. Two fifths
 	// of it are enough if its neighbour in the chain makes no progress either.
 	DeadAfter time.Duration // 0: DefaultDeadAfter
@@ -71,7 +71,7 @@ const (
 type NodeOptions struct {
 	Logger *slog.Logger // nil: no log
 	Listen string       // address of the node's data port; empty: any free port of all addresses
-	Window int64        // bytes that the relay may hold at most; 0: what the head says
+	Window int64        // bytes that the relay may hold at most, but at least 4 chunks; 0: what the head says
 	// Held is what the sink holds already, of an earlier broadcast that was interrupted.
 	// The head compares it with its source: the sink gets what follows the part that is
 	// right. See Resumer and Verified.

@@ -13,6 +13,7 @@ type outlet struct {
 	conn    net.Conn
 	raw     syscall.RawConn // nil: not a socket that can be asked
 	blocked *stopwatch
+	held    *stopwatch // runs while a write with a limited patience waits, too
 
 	rest   [][]byte // of the write under way
 	n      int      // bytes that it wrote
@@ -52,7 +53,9 @@ func (o *outlet) write(head, data []byte, patience time.Duration) (int, error) {
 	if err == nil && o.err == syscall.EAGAIN && patience > 0 {
 		o.conn.SetWriteDeadline(time.Now().Add(patience))
 		o.waits = true
+		o.held.start()
 		err = o.raw.Write(o.try)
+		o.held.stop()
 		o.conn.SetWriteDeadline(time.Time{})
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = nil

@@ -138,7 +138,10 @@ func (n *node) dial(ctx context.Context, host string, port uint16, req wire.Requ
 // pull appends what conn brings to the window, up to byte to or to the end.
 func (n *node) pull(ctx context.Context, conn net.Conn, to int64) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	in := newInlet(conn, &n.starved)
+	// All the hops together may wait for a hundredth of the time that the whole takes.
+	in := newInlet(conn, &n.starved, int64(n.start.Size)/100/int64(max(1, n.start.Nodes)))
+	n.inlet.Store(in)
+	defer n.inlet.Store(nil)
 	var head [wire.HeaderSize]byte
 	for n.win.End() < min(to, n.win.Size()) {
 		if _, err := io.ReadFull(in, head[:]); err != nil {

@@ -18,6 +18,12 @@ func tuneSocket(_, _ string, c syscall.RawConn) error {
 	})
 }
 
+// setLowWater sets how many bytes must have arrived before a reader that waits is woken. If
+// they have, it is woken now.
+func setLowWater(fd, bytes int) {
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, bytes)
+}
+
 // readSocket reads what is there; EAGAIN: nothing.
 func readSocket(fd int, b []byte) (n int, err error) {
 	for {

@@ -32,6 +32,16 @@ func (s *stopwatch) stop() {
 	}
 }
 
+// running is the time since it was started; 0: it does not run.
+func (s *stopwatch) running() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.since.IsZero() {
+		return 0
+	}
+	return time.Since(s.since)
+}
+
 // take is the time since it was last taken, of what goes on now, too.
 func (s *stopwatch) take() time.Duration {
 	s.mu.Lock()

@@ -124,7 +124,7 @@ type Status struct {
 	Period   uint32 // since the last STATUS
 	Starved  uint32 // nothing came from the previous
 	Blocked  uint32 // the successor took nothing
-	NoRoom   uint32 // not read, as the window was full
+	NoRoom   uint32 // not read, as the window was full or the successor was waited for
 	Sink     uint32 // in the sink's Write
 	Verify   uint32 // in hashing and decompressing
 	SinkRate uint64 // bytes per second of Sink; 0: it was not used
