@@ -77,23 +77,33 @@ func (n *node) drain(ctx context.Context, place *window.Reader) error {
 // verified is the chunk as the manifest has it: what arrived, else fetched again.
 func (n *node) verified(ctx context.Context, piece window.Piece) ([]byte, error) {
 	if n.start.Options&wire.NoVerify != 0 {
-		return piece.Data, nil
+		return n.unpack(piece)
 	}
 	want, err := n.digests.get(ctx, int(piece.Chunk))
 	if err != nil {
 		return nil, err
 	}
 	n.checking.start()
-	got := Digest(blake3.Sum256(piece.Data))
+	plain, err := n.unpack(piece)
+	right := err == nil && Digest(blake3.Sum256(plain)) == want
 	n.checking.stop()
-	if got == want {
-		return piece.Data, nil
+	if right {
+		return plain, nil
 	}
 	if n.damaged++; n.damaged > maxDamaged {
 		return nil, fmt.Errorf("more than %d chunks arrived damaged: the link or the memory of this node or of one before it is bad", maxDamaged)
 	}
 	n.reportDamage(piece)
 	return n.refetch(ctx, piece, want)
+}
+
+// unpack is the plain bytes of a chunk, valid until the next call.
+func (n *node) unpack(p window.Piece) ([]byte, error) {
+	if p.Form.Packed && n.plain == nil {
+		n.plain = make([]byte, n.start.ChunkSize)
+	}
+	length := n.win.Length(p.Chunk)
+	return unpack(p.Data, p.Form, n.plain[:min(length, len(n.plain))])
 }
 
 // reportDamage tells the head of a chunk that does not match. Its CRC is computed only
@@ -127,7 +137,7 @@ func (n *node) refetch(ctx context.Context, p window.Piece, want Digest) ([]byte
 
 func (n *node) fetchChunk(ctx context.Context, p window.Piece) ([]byte, error) {
 	from := uint64(p.Chunk) * uint64(n.start.ChunkSize)
-	conn, answer, err := n.dialHead(ctx, wire.Request{Kind: wire.Chunk, From: from, To: from + uint64(p.Form.Length)})
+	conn, answer, err := n.dialHead(ctx, wire.Request{Kind: wire.Chunk, From: from, To: from + uint64(n.win.Length(p.Chunk))})
 	if err != nil {
 		return nil, err
 	}
@@ -136,11 +146,20 @@ func (n *node) fetchChunk(ctx context.Context, p window.Piece) ([]byte, error) {
 	if answer.Status == wire.Changed {
 		return nil, errors.New("the head's source does not match its manifest any more")
 	}
-	b := make([]byte, wire.HeaderSize+p.Form.Length)
-	if _, err := io.ReadFull(conn, b); err != nil {
+	var head [wire.HeaderSize]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return nil, err
 	}
-	return b[wire.HeaderSize:], nil
+	h, length := wire.ReadHeader(head[:]), n.win.Length(p.Chunk)
+	form := window.Form{Length: int(h.Length), CRC: h.CRC, Packed: h.Packed}
+	if int64(h.Chunk) != p.Chunk || !n.plausible(form, length) {
+		return nil, fmt.Errorf("header of chunk %d with %d bytes", h.Chunk, h.Length)
+	}
+	payload := make([]byte, form.Length)
+	if _, err := io.ReadFull(conn, payload); err != nil {
+		return nil, err
+	}
+	return unpack(payload, form, make([]byte, length))
 }
 
 // guardedSink keeps the promise that a sink gets exactly one Commit or Abort.

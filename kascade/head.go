@@ -53,6 +53,7 @@ type head struct {
 	key    [wire.KeySize]byte
 
 	chunkSize int
+	packer    *packer     // nil: nothing is compressed
 	digests   *digestList // those of the manifest, as far as they are known
 	claims    *claims
 
@@ -137,6 +138,7 @@ func (h *head) run(outer context.Context) (*Result, error) {
 	}
 	h.chain = chain.New(cfg)
 	h.feeds = newFeeds(h.chunkSize)
+	h.packer = newPacker(h.opts.Compress)
 	var err error
 	if h.port, err = listen(ctx, h.opts.Listen, h.key[:], h.opts.Encrypt, h.log, h.open); err != nil {
 		for _, p := range h.peers {

@@ -71,16 +71,34 @@ func (r *chunkReader) Advance(n int) int64 {
 
 func (r *chunkReader) Close() {}
 
-// open decides what a reader of the head gets.
+// open decides what a reader of the head gets, and in which form.
 func (h *head) open(r wire.Request) (wire.Answer, pieces) {
+	from := r.From
+	if h.packer != nil {
+		r.From -= from % uint64(h.chunkSize) // only a whole chunk can be compressed
+	}
+	answer, place := h.openPlain(r)
+	if place == nil {
+		return answer, nil
+	}
+	answer.Start = from
+	if h.packer != nil {
+		place = h.packer.pack(place, int64(from), h.chunkSize)
+	}
+	if r.Kind == wire.Follow {
+		place = h.feeds.follow(r.Reader, place)
+	}
+	return answer, place
+}
+
+// openPlain is open without the form.
+func (h *head) openPlain(r wire.Request) (wire.Answer, pieces) {
 	if h.intake != nil {
 		answer, place := h.intake.open(r)
 		switch {
 		case place == nil:
 		case r.Kind == wire.Chunk:
 			h.refetched.Add(int64(r.To - r.From))
-		case r.Kind == wire.Follow:
-			place = h.feeds.follow(r.Reader, place)
 		}
 		return answer, place
 	}
@@ -89,9 +107,7 @@ func (h *head) open(r wire.Request) (wire.Answer, pieces) {
 	}
 	from := h.newChunkReader(int64(r.From))
 	switch r.Kind {
-	case wire.Follow:
-		return wire.Answer{Start: r.From}, h.feeds.follow(r.Reader, from)
-	case wire.Gap:
+	case wire.Follow, wire.Gap:
 	case wire.Chunk:
 		if r.From == r.To {
 			return wire.Answer{Status: wire.Refused}, nil

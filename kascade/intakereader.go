@@ -75,9 +75,8 @@ func (r *intakeReader) Next(ctx context.Context) (window.Piece, error) {
 			return p, err
 		}
 	}
-	p.Offset = int(r.at - index*r.f.chunkSize)
-	if p.Offset == len(p.Data) { // the last chunk, which is not full
-		return window.Piece{}, io.EOF
+	if p.Offset = int(r.at - index*r.f.chunkSize); p.Offset >= len(p.Data) {
+		return window.Piece{}, io.EOF // behind the last chunk, which is not full
 	}
 	p.Data = p.Data[p.Offset:]
 	return p, nil

@@ -75,7 +75,8 @@ type node struct {
 	checking stopwatch // in hashing and decompressing
 	told     told
 
-	damaged  int // chunks; belongs to the consumer
+	damaged  int    // chunks; belongs to the consumer
+	plain    []byte // of the chunk that was decompressed last; belongs to the consumer
 	consumed atomic.Int64
 	feeder   atomic.Uint32 // number of the node that feeds this one, or wire.HeadID
 	wg       sync.WaitGroup

@@ -50,6 +50,9 @@ func (h *head) startOptions() (o wire.StartOptions) {
 	if h.opts.NoVerify {
 		o |= wire.NoVerify
 	}
+	if h.packer != nil {
+		o |= wire.Compressed
+	}
 	return o
 }
 

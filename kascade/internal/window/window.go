@@ -138,6 +138,13 @@ func (w *Window) Chunk() (index int64, length int) {
 	return index, w.chunkLen(index)
 }
 
+// Length is the length of chunk number index, in plain bytes.
+func (w *Window) Length(index int64) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.chunkLen(index)
+}
+
 func (w *Window) chunkLen(index int64) int {
 	return int(min(w.chunkSize, w.size-index*w.chunkSize))
 }
