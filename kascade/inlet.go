@@ -31,7 +31,7 @@ type inlet struct {
 // Limits of waiting for more than has arrived.
 const (
 	batchTime = 2 * time.Millisecond // adds to the time of each hop
-	minBatch  = 32 << 10             // less is not worth it
+	minBatch  = 8 << 10              // less is not worth it
 	rateOver  = 20 * time.Millisecond
 )
 

@@ -138,8 +138,8 @@ func (n *node) dial(ctx context.Context, host string, port uint16, req wire.Requ
 // pull appends what conn brings to the window, up to byte to or to the end.
 func (n *node) pull(ctx context.Context, conn net.Conn, to int64) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	// All the hops together may wait for a hundredth of the time that the whole takes.
-	in := newInlet(conn, &n.starved, int64(n.start.Size)/100/int64(max(1, n.start.Nodes)))
+	// All the hops together may wait for a sixty-fourth of the time that the whole takes.
+	in := newInlet(conn, &n.starved, int64(n.start.Size)/64/int64(max(1, n.start.Nodes)))
 	n.inlet.Store(in)
 	defer n.inlet.Store(nil)
 	var head [wire.HeaderSize]byte

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -50,7 +51,7 @@ func (b *Bench) broadcast(ctx context.Context, c *Case, src *data, net network, 
 	s.began = time.Now()
 	var err error
 	first := order{Head: &headOrder{Case: *c, Listen: net.address(0).String(), Names: names, Log: b.Verbose}}
-	if s.head, err = b.launch(net, 0, "head", "head", first, src.File); err != nil {
+	if s.head, err = b.launch(net, 0, "head", "head", nil, first, src.File); err != nil {
 		return nil, err
 	}
 	e, err := s.head.hear(ctx)
@@ -105,6 +106,12 @@ func (b *Bench) limit(c *Case) time.Duration {
 // startRelays starts the nodes; they wait for the head.
 func (s *stage) startRelays(ctx context.Context, check bool) error {
 	dead := s.c.deadNodes()
+	var env []string
+	if s.c.Nodes >= runtime.NumCPU() {
+		// Each relay stands for a host, which here has at most one core. With more threads
+		// than that the relays' runtimes would only compete.
+		env = []string{"GOMAXPROCS=1"}
+	}
 	for i := range s.c.Nodes {
 		place := i + 1
 		o := &relayOrder{
@@ -116,7 +123,7 @@ func (s *stage) startRelays(ctx context.Context, check bool) error {
 			o.Mark = int64(h.Share * float64(s.c.Size))
 			o.Die = slices.Contains(s.c.Kill, h)
 		}
-		p, err := s.b.launch(s.net, place, o.Name, "relay", order{Relay: o})
+		p, err := s.b.launch(s.net, place, o.Name, "relay", env, order{Relay: o})
 		if err != nil {
 			return err
 		}

@@ -25,11 +25,12 @@ type process struct {
 	err    error // of Wait; after waited
 }
 
-// launch starts a process at a place and gives it its first order.
-func (b *Bench) launch(net network, place int, name, role string, first order, files ...*os.File) (*process, error) {
+// launch starts a process at a place, with env added to the environment, and gives it its first order.
+func (b *Bench) launch(net network, place int, name, role string, env []string, first order, files ...*os.File) (*process, error) {
 	args := append(append([]string{}, b.Command[1:]...), role)
 	p := &process{name: name, cmd: exec.Command(b.Command[0], args...), events: make(chan event, 16), waited: make(chan struct{})}
 	p.cmd.ExtraFiles = files
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.errs
 	if b.Verbose {
 		p.cmd.Stderr = os.Stderr

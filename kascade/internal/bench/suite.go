@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"kadeploy/kascade"
 )
@@ -53,7 +54,8 @@ func suite() []Row {
 		{Case{Name: "kill", Nodes: 8, Size: 256 * mib, Rate: 500 * mbit, Kill: []Harm{{4, 0.5}}}, []Goal{lost(0.3)}},
 		{Case{Name: "cut", Nodes: 8, Size: 256 * mib, Rate: 500 * mbit, Cut: []Harm{{4, 0.5}}}, []Goal{lost(1.5)}},
 		{Case{Name: "dead", Nodes: 64, Size: 64 * mib, Rate: 100 * mbit, Dead: 8}, []Goal{lost(1.5)}},
-		{Case{Name: "slow", Nodes: 8, Size: gib / 2, Rate: 1000 * mbit, SlowLinks: map[int]int64{4: 100 * mbit}}, line},
+		// Until it is moved aside, the slow node costs the others its patience.
+		{Case{Name: "slow", Nodes: 8, Size: gib, Rate: 1000 * mbit, SlowLinks: map[int]int64{4: 100 * mbit}, Slow: kascade.Slow{Patience: time.Second}}, line},
 		// The last sink is slow, and the chain waits for it: every window fills up.
 		{Case{Name: "memory", Nodes: 8, Size: gib, SlowSinks: map[int]int64{8: 100 * mib}, Slow: wait}, []Goal{memory(48)}},
 		{Case{Name: "memory-small", Nodes: 8, Size: gib, Window: 1 * mib, SlowSinks: map[int]int64{8: 100 * mib}, Slow: wait}, []Goal{memory(16)}},
