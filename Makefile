@@ -62,6 +62,11 @@ test: packages build minios environment ## all tests, the lab's included
 test-unit: packages build ## all tests that boot no machine
 	go test -timeout 5m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
 
+.PHONY: race
+race: build ## the tests that boot no machine, under the race detector (takes long)
+	@scripts/install-packages.sh gcc libc6-dev
+	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
+
 .PHONY: lint
 lint: packages ## formatting, vet, staticcheck, generated code
 	@out=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that building, testing and demonstrating need.
-# Does nothing, at once, when all of them are there. Debian 12, root.
+# Installs the Debian packages that building, testing and demonstrating need, and
+# those that are named. Does nothing, at once, when all of them are there. Debian 12, root.
 set -eu
 
 packages='
@@ -17,7 +17,7 @@ packages='
 # roots of the mini-OS and of the demo environment; a simulated BMC; the lab's machines and their firmware.
 
 missing=
-for package in $packages; do
+for package in $packages "$@"; do
 	state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=none
 	[ "$state" = installed ] || missing="$missing $package"
 done
