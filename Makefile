@@ -18,8 +18,14 @@ export KADEPLOY_ENVIRONMENT := $(ENVIRONMENT)
 # The names of old under which kadeploy is called, too.
 NAMES := kadeploy3 kaenv3 kareboot3 kapower3 kaconsole3 kanodes3 karights3 kastat3
 
-# Packages whose tests boot machines: one at a time, after all others.
+# Packages whose tests measure time: one at a time, after all others.
+TIMED_TESTS := ./kascade/...
+
+# Packages whose tests boot machines: one at a time, at the end.
 VM_TESTS := ./minios/vmtest ./minios/lab/e2e
+
+# All packages but those.
+PLAIN_TESTS = $$(go list ./... | grep -v -F -x -f <(go list $(TIMED_TESTS) $(VM_TESTS)))
 
 .PHONY: help
 help: ## list the targets
@@ -55,17 +61,20 @@ demo: minios environment ## deploy Debian on three network-booted machines (KEEP
 
 .PHONY: test
 test: packages build minios environment ## all tests, the lab's included
-	go test -timeout 5m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
+	go test -timeout 10m $(PLAIN_TESTS)
+	go test -timeout 10m -p 1 $(TIMED_TESTS)
 	go test -timeout 18m -p 1 -count 1 $(VM_TESTS)
 
 .PHONY: test-unit
 test-unit: packages build ## all tests that boot no machine
-	go test -timeout 5m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
+	go test -timeout 10m $(PLAIN_TESTS)
+	go test -timeout 10m -p 1 $(TIMED_TESTS)
 
 .PHONY: race
 race: build ## the tests that boot no machine, under the race detector (takes long)
 	@scripts/install-packages.sh gcc libc6-dev
-	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./... | grep -v -F -x -f <(go list $(VM_TESTS)))
+	CGO_ENABLED=1 go test -race -timeout 20m $(PLAIN_TESTS)
+	CGO_ENABLED=1 go test -race -timeout 20m -p 1 $(TIMED_TESTS)
 
 .PHONY: lint
 lint: packages ## formatting, vet, staticcheck, generated code
