@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ type Viewer struct {
 // EnvironmentQuery selects environments; what the viewer may not see is never among them (contract 3).
 type EnvironmentQuery struct {
 	Owner   string // "": the viewer's own, and others' public ones
-	Name    string // or alias; "%" stands for anything if Pattern is set; "": any
+	Name    string // or alias, unless something visible has this name; "%" stands for anything if Pattern is set; "": any
 	Pattern bool
 	Version int    // 0: all
 	Arch    string // "": any
@@ -75,7 +76,10 @@ func conditions(v Viewer, q EnvironmentQuery) (where string, args []any) {
 		glob := globOf(q.Name)
 		add("(name GLOB ? OR alias GLOB ?)", glob, glob)
 	default:
-		add("(name = ? OR alias = ? AND alias <> '')", q.Name, q.Name) // the index of aliases has no empty ones
+		// An alias never hides a name. The index of aliases has no empty ones.
+		named, of := strings.Join(append(all, "name = ?"), " AND "), append(slices.Clone(args), q.Name)
+		add("(name = ? OR alias = ? AND alias <> '' AND NOT EXISTS (SELECT 1 FROM environments WHERE "+named+"))",
+			append([]any{q.Name, q.Name}, of...)...)
 	}
 	if q.Version != 0 {
 		add("version = ?", q.Version)

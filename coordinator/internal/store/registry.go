@@ -31,29 +31,6 @@ func (r *Registry) Environments(ctx context.Context, caller Caller, q Environmen
 	return r.store.Environments(ctx, Viewer{caller.User, caller.Admin}, q)
 }
 
-// ForDeployment finds the environment that a user means: of the owner if one is
-// named, else his own, else a public one; the newest if no version is wanted.
-func (r *Registry) ForDeployment(ctx context.Context, caller Caller, q EnvironmentQuery) (Environment, error) {
-	q.Pattern, q.Last = false, q.Version == 0
-	found, err := r.Environments(ctx, caller, q)
-	if err != nil {
-		return Environment{}, err
-	}
-	if len(found) == 0 {
-		return Environment{}, apperr.New(apperr.InvalidEnvironment, "there is no environment '%s' that %s may use; kaenv3 -l lists those that there are", q.Name, caller.User)
-	}
-	rank := func(e Environment) int {
-		switch {
-		case e.Owner == caller.User:
-			return 0
-		case e.Visibility == "public":
-			return 1
-		}
-		return 2 // an administrator sees the others' private ones too
-	}
-	return slices.MinFunc(found, func(a, b Environment) int { return cmp.Compare(rank(a), rank(b)) }), nil
-}
-
 // AddEnvironment registers an environment for owner ("": the caller). Only an
 // administrator may do it for somebody else. Of several callers who add the same
 // at the same time one succeeds; the others get the code EXISTING_ELEMENT.

@@ -174,31 +174,35 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-func TestForDeployment(t *testing.T) {
+// A name is meant before an alias of the same text, whoever owns either.
+func TestNameBeforeAlias(t *testing.T) {
 	r := open(t).Registry([]string{"root"})
 	add(t, r, root, description("std", 7, "public"))
-	add(t, r, alice, description("std", 3, "private"))
-	add(t, r, alice, description("std", 4, "shared"))
+	aliased := description("mine", 1, "shared")
+	aliased.Alias = "std"
+	add(t, r, alice, aliased)
+	hidden := description("fed", 1, "private")
+	add(t, r, bob, hidden)
+	aliased = description("mine", 2, "private")
+	aliased.Alias = "fed"
+	add(t, r, alice, aliased)
 	for _, test := range []struct {
 		who  Caller
 		q    EnvironmentQuery
 		want string
 	}{
-		{alice, EnvironmentQuery{Name: "std"}, "alice/std:4"},
-		{alice, EnvironmentQuery{Name: "std", Version: 3}, "alice/std:3"},
-		{alice, EnvironmentQuery{Name: "std", Version: 7}, "root/std:7"},
-		{alice, EnvironmentQuery{Name: "std", Owner: "root"}, "root/std:7"},
-		{bob, EnvironmentQuery{Name: "std"}, "root/std:7"},
-		{bob, EnvironmentQuery{Name: "std", Owner: "alice"}, "alice/std:4"},
-		{root, EnvironmentQuery{Name: "std"}, "root/std:7"},
+		{alice, EnvironmentQuery{Name: "std"}, "root/std:7"},
+		{alice, EnvironmentQuery{Name: "std", Version: 1}, ""}, // not version 1 of something else
+		{alice, EnvironmentQuery{Name: "std", Owner: "alice"}, "alice/mine:1"},
+		{bob, EnvironmentQuery{Name: "std", Owner: "alice"}, "alice/mine:1"},
+		{alice, EnvironmentQuery{Name: "fed"}, "alice/mine:2"}, // what she may not see hides nothing
+		{root, EnvironmentQuery{Name: "fed"}, "bob/fed:1"},
+		{alice, EnvironmentQuery{Name: "std", Pattern: true}, "root/std:7 alice/mine:1"},
 	} {
-		e, err := r.ForDeployment(t.Context(), test.who, test.q)
-		if got := fmt.Sprintf("%s/%s:%d", e.Owner, e.Name, e.Version); err != nil || got != test.want {
-			t.Errorf("%s deploys %+v: %s, %v, want %s", test.who.User, test.q, got, err, test.want)
+		if got := names(t, r, test.who, test.q); got != test.want {
+			t.Errorf("%s asks for %+v:\ngot  %s\nwant %s", test.who.User, test.q, got, test.want)
 		}
 	}
-	_, err := r.ForDeployment(t.Context(), bob, EnvironmentQuery{Name: "std", Version: 3})
-	wantCode(t, "a private one of somebody else's", err, apperr.InvalidEnvironment)
 }
 
 func TestOwnership(t *testing.T) {
