@@ -22,6 +22,7 @@ import (
 	"kadeploy/coordinator/internal/api"
 	"kadeploy/coordinator/internal/auth"
 	"kadeploy/coordinator/internal/boot"
+	"kadeploy/coordinator/internal/boot/userfile"
 	"kadeploy/coordinator/internal/borrow"
 	"kadeploy/coordinator/internal/broadcast"
 	"kadeploy/coordinator/internal/cluster"
@@ -55,6 +56,7 @@ type daemon struct {
 	boot     *boot.Service // nil: the site has a boot service of its own
 	engine   *engine.Engine
 	files    *files
+	uploads  *userfile.Shelf // nil: no files go with boot profiles
 	vlans    *vlan.Service
 	loans    *borrow.Desk
 	consoles *console.Service
@@ -104,6 +106,9 @@ func (d *daemon) build(ctx context.Context) (err error) {
 		return err
 	}
 	d.files = newFiles(d.cache)
+	if d.uploads, err = uploads(server); err != nil {
+		return err
+	}
 	d.vlans = vlan.New(vlan.Config{Suffix: server.VLAN.HostnameSuffix, Command: server.VLAN.SetCommand, Connector: connector(server)})
 	d.fleet, err = fleet.New(fleet.Config{
 		Certificate: d.cert, Addresses: addresses(d.cfg.Site), Moved: d.vlans.Where, Admission: d.store, Logger: d.log,
@@ -184,6 +189,9 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 // ended is called when a workflow is over.
 func (d *daemon) ended(req *workflow.Request, v workflow.View) {
 	d.files.release(req.ID)
+	if d.uploads != nil {
+		d.uploads.Release(req.ID)
+	}
 	d.log.Info("workflow ended", "workflow", req.ID, "kind", req.Kind, "user", req.User,
 		"ok", len(v.OK), "ko", len(v.KO), "seconds", int(v.Elapsed.Seconds()))
 	if req.Hook {
@@ -198,7 +206,7 @@ func (d *daemon) buildAPI() (err error) {
 	}
 	policy := rights.New(server.Rights.Kind, server.Rights.Almighty, d.store)
 	d.api, err = api.New(api.Config{
-		Version: version, HeaderPrefix: d.auth.HeadersPrefix(), BasicRealm: d.auth.Realm(), BootMethod: "IPXE",
+		Version: version, HeaderPrefix: d.auth.HeadersPrefix(), BasicRealm: d.auth.Realm(), BootMethod: bootMethod(server),
 		Site:          d.cfg.Site,
 		Auth:          authenticator{d.auth, policy},
 		Workflows:     d.engine,
@@ -207,6 +215,7 @@ func (d *daemon) buildAPI() (err error) {
 		Rights:        permissions{policy},
 		RightsTable:   rightsTable{d.store, server.Rights.Almighty},
 		Files:         d.files,
+		BootFiles:     bootFiles(d.uploads),
 		VLANs:         d.vlans,
 		Stats:         d.store,
 		History:       d.store,

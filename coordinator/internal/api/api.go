@@ -207,15 +207,16 @@ type Config struct {
 	Rights        Rights
 	RightsTable   RightsTable // optional: without it /rights does not exist
 	Files         Files
-	Consoles      Consoles // optional: without it /console does not exist
-	Lender        Lender   // optional: without it clients export their files over HTTP
-	SecureClients bool     // clients must export their files over HTTPS
-	VLANs         VLANs    // optional: without it there are none
-	Stats         Stats    // optional: without it /stats does not exist
-	History       History  // optional: without it nothing is expected of a plan
-	Sizes         Sizes    // optional: without it the size of an image is not known
-	Limits        Limits   // optional: 20 MiB each
-	Verbosity     int      // of clients that ask for none; 3 if 0
+	Consoles      Consoles  // optional: without it /console does not exist
+	BootFiles     BootFiles // optional: without it no files go with boot profiles
+	Lender        Lender    // optional: without it clients export their files over HTTP
+	SecureClients bool      // clients must export their files over HTTPS
+	VLANs         VLANs     // optional: without it there are none
+	Stats         Stats     // optional: without it /stats does not exist
+	History       History   // optional: without it nothing is expected of a plan
+	Sizes         Sizes     // optional: without it the size of an image is not known
+	Limits        Limits    // optional: 20 MiB each
+	Verbosity     int       // of clients that ask for none; 3 if 0
 	Now           func() time.Time
 	NewID         func(prefix string) string // D-, R-, P- and a UUID
 	Closing       <-chan struct{}            // optional: closed when the daemon stops

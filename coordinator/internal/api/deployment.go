@@ -31,11 +31,8 @@ func (s *server) createDeployment(c *call) (any, error) {
 	req.RebootLimit = limit(c, "timeout_reboot_classical", countNodes(req))
 	req.KexecLimit = limit(c, "timeout_reboot_kexec", countNodes(req))
 	req.Variables = readVariables(c)
-	if c.has("pxe") {
-		c.fail("pxe", "this server deploys with its own boot profile only; use a reboot of kind set_pxe for yours")
-	}
 	keys := c.text("ssh_authorized_keys")
-	if err := c.err(); err != nil {
+	if err := s.readProfile(c, req); err != nil {
 		return nil, err
 	}
 	if err := s.readEnvironment(c, req); err != nil {

@@ -55,22 +55,28 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 			}
 			req.Files.Postinstalls = append(req.Files.Postinstalls, file)
 		}
+		if err := s.grabBootFiles(ctx, req, get); err != nil {
+			return err
+		}
 		return s.grabOperations(ctx, c, req, client, note)
 	}
 }
 
-// fetchKeys is fetchAll for operations that install nothing but keys.
-func (s *server) fetchKeys(c *call, req *workflow.Request, keys string) engine.Prepare {
+// fetchOthers is fetchAll for operations that install nothing but keys.
+func (s *server) fetchOthers(c *call, req *workflow.Request, keys string) engine.Prepare {
 	client, caller := s.readClient(c), c.caller
 	req.KeysFrom = keys
 	return func(ctx context.Context, note func(level int, text string)) error {
-		var err error
-		req.Keys, err = s.grabKeys(keys, func(what, uri, checksum string, limit int64) (workflow.File, error) {
+		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
 			note(noteLevel, fmt.Sprintf("Grab the %s file %s", what, uri))
 			file, err := s.Files.Fetch(ctx, FileRequest{URI: uri, Client: client, Caller: caller, What: what, MaxSize: limit, Holder: req.ID})
 			return file, asFailure(what, uri, err)
-		})
-		if err != nil {
+		}
+		var err error
+		if req.Keys, err = s.grabKeys(keys, get); err != nil {
+			return err
+		}
+		if err := s.grabBootFiles(ctx, req, get); err != nil {
 			return err
 		}
 		return s.grabOperations(ctx, c, req, client, note)

@@ -19,8 +19,7 @@ func (s *server) createReboot(c *call) (any, error) {
 	req.RebootLimit = limit(c, "timeout_reboot_classical", countNodes(req))
 	s.readPlace(c, req)
 	keys := c.text("ssh_authorized_keys")
-	readProfile(c, req)
-	if err := c.err(); err != nil {
+	if err := s.readProfile(c, req); err != nil {
 		return nil, err
 	}
 	if keys != "" && req.RebootKind != "deploy_env" {
@@ -37,32 +36,11 @@ func (s *server) createReboot(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	return s.submit(c, req, s.fetchKeys(c, req, keys))
+	return s.submit(c, req, s.fetchOthers(c, req, keys))
 }
 
 func readLevel(c *call) int {
 	return slices.Index(cluster.LevelNames[:], c.oneOf("level", cluster.LevelNames[cluster.LevelSoft], cluster.LevelNames[:]...))
-}
-
-// readProfile reads a boot profile of the user's own.
-func readProfile(c *call, req *workflow.Request) {
-	c.within("pxe", func(in *params) {
-		for _, name := range []string{"singularities", "files"} {
-			if in.has(name) {
-				in.fail(name, "this server takes the same profile for all nodes and no files with it")
-			}
-		}
-		req.PXEProfile = in.text("profile")
-		if req.PXEProfile == "" {
-			in.missing("profile")
-		}
-	})
-	if req.RebootKind == "set_pxe" && !c.has("pxe") && c.first == nil {
-		c.first = apperr.New(apperr.MissingOption, "a reboot of kind set_pxe needs a boot profile; give one with -w")
-	}
-	if req.RebootKind != "set_pxe" && c.has("pxe") {
-		c.fail("pxe", "only a reboot of kind set_pxe takes a boot profile")
-	}
 }
 
 // readRecorded reads which environment is on the partition to reboot on.
@@ -133,5 +111,5 @@ func (s *server) power(c *call, action string) (any, error) {
 	if err := s.permit(c, req, nodesOnly); err != nil {
 		return nil, err
 	}
-	return s.submit(c, req, s.fetchKeys(c, req, ""))
+	return s.submit(c, req, s.fetchOthers(c, req, ""))
 }

@@ -25,6 +25,7 @@ type Settings struct {
 
 	Ident          bool
 	IdentWhitelist []string
+	IdentPort      int // 0: that of RFC 1413
 
 	Basic          bool
 	BasicFile      string

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func (a *Authenticator) byIdent(ctx context.Context, r *http.Request, claimed st
 	if !ok {
 		return "", nil
 	}
-	user, err := askIdent(ctx, r.RemoteAddr, local.String(), identPort)
+	user, err := askIdent(ctx, r.RemoteAddr, local.String(), cmp.Or(a.settings.IdentPort, identPort))
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"kadeploy/coordinator/internal/boot/userfile"
 	"kadeploy/coordinator/internal/profile"
 )
 
@@ -61,7 +62,7 @@ func (w *web) handler(files *os.Root, loaders *loaders, users *os.Root) http.Han
 // userFiles keeps other files in the same directory out of reach.
 func userFiles(root *os.Root) opener {
 	return func(name string) (*os.File, os.FileInfo, error) {
-		if !strings.HasPrefix(name, userFilePrefix("")) || strings.Contains(name, "/") {
+		if !strings.HasPrefix(name, userfile.Prefix("")) || strings.Contains(name, "/") {
 			return nil, nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 		}
 		return openRegular(root, name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"kadeploy/coordinator/internal/boot/userfile"
 	"kadeploy/coordinator/internal/profile"
 )
 
@@ -21,12 +22,9 @@ type Tokens interface {
 // customScript is the user's script with its two patterns replaced. A node
 // without a value of its own keeps NODE_SINGULARITY as it stands, as ever.
 func customScript(p profile.Profile, userFiles string) string {
-	pairs := []string{"FILES_PREFIX", userFiles + userFilePrefix(p.User)}
+	pairs := []string{"FILES_PREFIX", userFiles + userfile.Prefix(p.User)}
 	if p.Singularity != "" {
 		pairs = append(pairs, "NODE_SINGULARITY", p.Singularity)
 	}
 	return strings.NewReplacer(pairs...).Replace(p.Script)
 }
-
-// userFilePrefix begins the names of the files that a user has uploaded.
-func userFilePrefix(user string) string { return "pxe-" + user }

@@ -24,6 +24,7 @@ func (l *loader) authentication(n *tree.Node) Authentication {
 	}
 	if a.Ident {
 		a.IdentWhitelist = whitelist(ident.Get("whitelist").Must())
+		a.IdentPort = port(ident.Get("port"), 113)
 	}
 	if a.Basic {
 		a.BasicFile = l.existing(basic.Get("dbfile").Must())

@@ -23,6 +23,7 @@ func (l *loader) boot(n *tree.Node) *Boot {
 		Loaders:              l.path(n.Get("loaders"), "/usr/lib/ipxe"),
 		UEFILoader:           n.Get("uefi_loader").String(""),
 		UserFiles:            l.directory(n.Get("user_files")),
+		UserFilesMax:         mebibytes(n.Get("user_files_size"), 256),
 		Params:               n.Get("params").String(""),
 		RouterAdvertisements: n.Get("router_advertisements").Bool(false),
 		DHCP: DHCP{

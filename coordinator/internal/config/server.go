@@ -69,6 +69,7 @@ type Boot struct {
 	Loaders              string // directory of iPXE binaries
 	UEFILoader           string // file in it; "": the default
 	UserFiles            string // directory for files that come with custom profiles; "": none
+	UserFilesMax         int64  // bytes of all of them
 	Params               string // kernel arguments of every mini-OS
 	RouterAdvertisements bool
 }
@@ -119,6 +120,7 @@ type Authentication struct {
 
 	Ident          bool
 	IdentWhitelist []string
+	IdentPort      int
 
 	Basic          bool
 	BasicFile      string

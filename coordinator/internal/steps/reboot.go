@@ -17,22 +17,23 @@ import (
 type switchPXE struct{ nodes }
 
 func (s switchPXE) do(ctx context.Context, t *workflow.Task, node string) error {
-	p, err := bootProfile(t)
+	p, err := bootProfile(t, node)
 	if err != nil {
 		return err
 	}
 	return s.Profiles.SetBootProfile(ctx, node, t.Request.ID, p)
 }
 
-func bootProfile(t *workflow.Task) (profile.Profile, error) {
-	switch t.Argument {
-	case workflow.ToDeploy:
+func bootProfile(t *workflow.Task, node string) (profile.Profile, error) {
+	r := t.Request
+	switch {
+	case t.Argument == workflow.ToDeploy:
 		m := t.Cluster.MiniOS
 		return profile.Profile{Kind: profile.MiniOS, Kernel: m.Kernel, Initrd: m.Initrd, Params: m.Params}, nil
-	case workflow.ToLocal:
+	case t.Argument == workflow.ToCustom, t.Argument == workflow.ToLocal && r.PXEProfile != "":
+		return profile.Profile{Kind: profile.Custom, Script: r.PXEProfile, Singularity: r.PXESingularities[node], User: r.User}, nil
+	case t.Argument == workflow.ToLocal:
 		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition), System: deployedSystem(t)}, nil
-	case workflow.ToCustom:
-		return profile.Profile{Kind: profile.Custom, Script: t.Request.PXEProfile, User: t.Request.User}, nil
 	}
 	return profile.Profile{}, fmt.Errorf("boot profile %q is not one that this coordinator serves: deploy or local", t.Argument)
 }

@@ -58,7 +58,11 @@ type Request struct {
 	RebootKind  string // simple set_pxe deploy_env recorded_env
 	Level       int    // cluster.LevelSoft...
 	PowerAction string // on off status
-	PXEProfile  string
+
+	// A boot profile of the user's own: of the reboot set_pxe, or of a deployed system.
+	PXEProfile       string
+	PXESingularities map[string]string // by node: what NODE_SINGULARITY stands for
+	PXEFiles         []string          // URIs; the profile has them as FILES_PREFIX--NAME
 
 	Operations customops.Set   // --custom-steps
 	OpFiles    map[string]File // of all operations, by customops.Op.FileKey

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"kadeploy/coordinator/internal/boot/userfile"
 )
 
 // Method is a boot loader's way of reading a profile.
@@ -119,7 +121,7 @@ func (m Method) FilesPrefix(e Export, directory, user string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return at(strings.Trim(directory, "/") + "/pxe-" + user), nil
+	return at(strings.Trim(directory, "/") + "/" + userfile.Prefix(user)), nil
 }
 
 // text is header and lines; iPXE wants its mark before anything else.
