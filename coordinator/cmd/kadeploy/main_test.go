@@ -44,6 +44,7 @@ func (t tidy) Run() (status int) {
 
 func TestScripts(t *testing.T) {
 	daemon := daemonFor(t)
+	ssh := answering(t, "127.0.2.1", "127.0.2.2")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -63,11 +64,15 @@ func TestScripts(t *testing.T) {
 			if filepath.Base(env.WorkDir) == "script-clusters" {
 				text += "- {name: far, prefix: f, conf_file: lab.conf, nodes: [{name: \"far-[1-2].lab\", address: \"127.0.3.[1-2]\"}]}\n"
 			}
-			tcp, stop, err := start(daemon, state, text)
+			methods := "acl: {whitelist: [127.0.0.1]}"
+			if filepath.Base(env.WorkDir) == "script-password" {
+				methods = "http_basic: {dbfile: passwords}"
+			}
+			tcp, stop, err := start(daemon, state, kind{text, methods, ssh})
 			env.Defer(stop)
 			if err == nil && filepath.Base(env.WorkDir) == "script-multi" {
 				var second int
-				second, stop, err = start(daemon, filepath.Join(state, "2"), strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters))
+				second, stop, err = start(daemon, filepath.Join(state, "2"), kind{strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters), methods, ssh})
 				env.Defer(stop)
 				env.Setenv("PORT2", fmt.Sprint(second))
 			}
@@ -86,9 +91,9 @@ database: {kind: sqlite, file: %[1]s/db}
 cache: {directory: %[1]s/cache, size: 64}
 api: {socket: %[1]s/s}
 agents: {port: %[2]d, address: 127.0.0.1}
-network: {server_hostname: localhost, ports: {kadeploy_server: %[3]d}}
+network: {server_hostname: localhost, ports: {kadeploy_server: %[3]d, ssh: %[4]d, test_deploy_env: %[5]d}}
 security: {local_only: true}
-authentication: {acl: {whitelist: [127.0.0.1]}}
+authentication: {%[6]s}
 `
 
 const clusters = `
@@ -101,7 +106,7 @@ clusters:
 
 const lab = `
 partitioning: {block_device: /dev/vda}
-boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
+boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}, sleep_time_before_ping: 0}
 remoteops:
   power_status: [{name: hard, cmd: "echo HOSTNAME_SHORT is on"}]
   console: [{cmd: "echo console of HOSTNAME_SHORT; cat"}]
@@ -135,8 +140,38 @@ var built = sync.OnceValues(func() (string, error) {
 	return file, nil
 })
 
+// kind is what coordinators differ in.
+type kind struct {
+	clusters string // clusters.conf
+	methods  string // of authentication
+	ssh      int    // port at which nodes are looked for
+}
+
+// answering has nodes answer as if their ssh did, at one port.
+func answering(t *testing.T, addresses ...string) (port int) {
+	t.Helper()
+	for _, address := range addresses {
+		ln, err := net.Listen("tcp", net.JoinHostPort(address, fmt.Sprint(port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		port = ln.Addr().(*net.TCPAddr).Port
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				conn.Close()
+			}
+		}()
+	}
+	return port
+}
+
 // start runs a coordinator until stop is called, and gives its TCP port.
-func start(daemon, state, clusters string) (port int, stop func(), err error) {
+func start(daemon, state string, its kind) (port int, stop func(), err error) {
 	stop = func() {}
 	agents, err := freePort()
 	if err != nil {
@@ -145,11 +180,16 @@ func start(daemon, state, clusters string) (port int, stop func(), err error) {
 	if port, err = freePort(); err != nil {
 		return 0, stop, err
 	}
+	mark, err := freePort()
+	if err != nil {
+		return 0, stop, err
+	}
 	if err := os.MkdirAll(filepath.Join(state, "cache"), 0o755); err != nil {
 		return 0, stop, err
 	}
 	for name, text := range map[string]string{
-		"server.conf": fmt.Sprintf(server, state, agents, port), "clusters.conf": clusters, "lab.conf": lab,
+		"server.conf": fmt.Sprintf(server, state, agents, port, its.ssh, mark, its.methods), "clusters.conf": its.clusters, "lab.conf": lab,
+		"passwords": "root:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n", // secret
 	} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text), 0o644); err != nil {
 			return 0, stop, err

@@ -30,8 +30,8 @@ func TestBlackBox(t *testing.T) {
 		do   func(t *testing.T, s *site)
 	}{
 		{"environments", environments}, {"deployments", deployments}, {"rights", rightsOfUsers}, {"files", filesOfClients},
-		{"reboots", reboots}, {"power", powers}, {"nodes and statistics", nodesAndStatistics}, {"consoles", consolesOfNodes},
-		{"authentication", authentication}, {"recorded clients", recordedClients},
+		{"reboots", reboots}, {"boot profiles", bootProfiles}, {"power", powers}, {"nodes and statistics", nodesAndStatistics}, {"consoles", consolesOfNodes},
+		{"authentication", authentication}, {"certificates and ident", proofs}, {"recorded clients", recordedClients},
 		{"malformed requests", malformed}, {"clients that disappear", disappearing}, {"200 clients", crowd},
 	} {
 		t.Run(part.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,12 +24,19 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"kadeployd": main, "kadeploy3d": main, "get": get})
 }
 
-// get prints what a daemon answers over its socket.
+// get prints what a daemon answers over its socket; with a third argument, which is sent.
 func get() {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", os.Args[1])
 	}}}
-	resp, err := client.Get("http://localhost" + os.Args[2])
+	url := "http://localhost" + os.Args[2]
+	send := func() (*http.Response, error) { return client.Get(url) }
+	if len(os.Args) > 3 {
+		send = func() (*http.Response, error) {
+			return client.Post(url, "application/json", strings.NewReader(os.Args[3]))
+		}
+	}
+	resp, err := send()
 	if err == nil {
 		_, err = io.Copy(os.Stdout, resp.Body)
 	}
@@ -52,14 +60,9 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { stopDaemon(filepath.Join(env.WorkDir, "run/kadeploy3d.pid")) })
-			ports := make([]int, 2)
-			for i := range ports {
-				ln, err := net.Listen("tcp", "127.0.0.1:0")
-				if err != nil {
-					return err
-				}
-				ports[i] = ln.Addr().(*net.TCPAddr).Port
-				defer ln.Close()
+			ports, err := ownPorts(2)
+			if err != nil {
+				return err
 			}
 			text := fmt.Sprintf(`
 database: {kind: sqlite, file: %[1]s/db}
@@ -77,6 +80,25 @@ authentication: {acl: {whitelist: [127.0.0.1]}}
 			return os.WriteFile(filepath.Join(env.WorkDir, "conf/server.conf"), []byte(text), 0o644)
 		},
 	})
+}
+
+// given are ports of scripts, which run at the same time.
+var given sync.Map
+
+// ownPorts are free ports that no other script was given.
+func ownPorts(n int) (ports []int, err error) {
+	for len(ports) < n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer ln.Close()
+		port := ln.Addr().(*net.TCPAddr).Port
+		if _, taken := given.LoadOrStore(port, true); !taken {
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
 }
 
 // stopDaemon ends what a script that failed has left behind.

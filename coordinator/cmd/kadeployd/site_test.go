@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"kadeploy/coordinator/internal/api/apitest"
 	"kadeploy/coordinator/internal/config"
 )
 
@@ -31,6 +32,9 @@ type site struct {
 	api        string // host:port of the REST interface
 	ssh        string // the port at which nodes' ssh is looked for
 	socket     string
+	ident      string // the port at which users' hosts are asked
+	authority  *authority
+	described  *apitest.Description
 	local, tcp *http.Client
 	stop       func()
 }
@@ -61,8 +65,17 @@ rights: {almighty_users: root}
 authentication:
   acl: {whitelist: [127.0.0.1]}
   http_basic: {dbfile: DIR/passwords}
+  certificate: {ca_cert: DIR/ca.pem}
+  ident: {whitelist: [127.0.0.8], port: IDENT}
 cache: {directory: DIR/cache, size: 100}
 environments: {server_directories: [DIR/images]}
+pxe:
+  dhcp:
+    method: GPXElinux
+    repository: DIR/tftp
+    export: {kind: http, server: boot.lab}
+    profiles: {filename: hostname}
+    userfiles: {directory: DIR/tftp/users, max_size: 1}
 hooks: {end_of_deployment: "DIR/note hook WORKFLOW_ID"}
 windows: {reboot: {sleep_time: 1}}
 `
@@ -72,7 +85,7 @@ partitioning: {block_device: /dev/vda}
 boot: {kernels: {deploy: {vmlinuz: v, initrd: i}}, sleep_time_before_ping: 0}
 timeouts: {reboot: 10, kexec: 10}
 remoteops:
-  reboot: [{name: soft, cmd: DIR/note reboot HOSTNAME_FQDN}]
+  reboot: [{name: soft, cmd: DIR/note reboot HOSTNAME_FQDN}, {name: hard, cmd: DIR/note hard reboot HOSTNAME_FQDN}]
   power_on: [{name: soft, cmd: DIR/note on HOSTNAME_FQDN}]
   power_off: [{name: soft, cmd: "false"}, {name: hard, cmd: DIR/note off HOSTNAME_FQDN}]
   power_status: [{cmd: echo power is on}]
@@ -100,15 +113,17 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &site{t: t, dir: dir, ssh: freePort(t), socket: filepath.Join(dir, "s")}
+	s := &site{t: t, dir: dir, ssh: freePort(t), socket: filepath.Join(dir, "s"), ident: freePort(t), authority: newAuthority(t)}
 	port := freePort(t)
 	s.api = net.JoinHostPort("127.0.0.1", port)
-	fill := strings.NewReplacer("DIR", dir, "API", port, "AGENTS", freePort(t), "SSH", s.ssh, "MARK", freePort(t))
+	fill := strings.NewReplacer("DIR", dir, "API", port, "AGENTS", freePort(t), "SSH", s.ssh, "MARK", freePort(t), "IDENT", s.ident)
 	sum := sha1.Sum([]byte(bobsPassword))
 	for name, content := range map[string]string{
 		"server.conf": fill.Replace(serverConf), "clusters.conf": clustersConf, "lab.conf": fill.Replace(clusterConf),
+		"ca.pem":    s.authority.pem(),
 		"passwords": "bob:{SHA}" + base64.StdEncoding.EncodeToString(sum[:]) + "\n",
-		"note":      "#!/bin/sh\necho \"$@\" >> " + dir + "/notes\n", "images/image.tgz": "an image", "secret": "for root",
+		"note":      "#!/bin/sh\necho \"$@\" >> " + dir + "/notes\n", "images/image.tgz": "an image", "images/big": strings.Repeat("x", 1<<20+1),
+		"tftp/v": "kernel", "tftp/i": "initrd", "tftp/pxelinux.cfg/none": "", "tftp/users/none": "", "secret": "for root",
 	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o700)); err != nil {
@@ -150,6 +165,14 @@ func newSite(t *testing.T) *site {
 		s.stop()
 		t.Fatal("the coordinator does not become ready")
 	}
+	a, err := s.try("", "GET", "/openapi.json", "")
+	if err == nil {
+		s.described, err = apitest.Parse([]byte(a.body))
+	}
+	if err != nil {
+		s.stop()
+		t.Fatalf("the description of the interface: %v", err)
+	}
 	return s
 }
 
@@ -162,13 +185,16 @@ type answer struct {
 
 func (a answer) code() string { return a.header.Get("X-Application-Error-Code") }
 
-// ask sends a request: as root over the Unix socket if user is "", else over TLS
+// ask sends a request, and checks that the answer is as described: as root over the Unix socket if user is "", else over TLS
 // as a user who is believed because of where he calls from.
 func (s *site) ask(user, verb, path, body string, headers ...string) answer {
 	s.t.Helper()
 	a, err := s.try(user, verb, path, body, headers...)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", verb, path, err)
+	}
+	if err := s.described.Conforms(verb, path, a.status, a.header, []byte(a.body)); err != nil {
+		s.t.Error(err)
 	}
 	return a
 }
