@@ -50,6 +50,7 @@ type Export struct {
 // Export starts to give files. Each must be readable now. With secure HTTPS is
 // spoken instead of HTTP; a Unix socket needs neither.
 func (c *Client) Export(ctx context.Context, paths []string, secure bool) (*Export, error) {
+	paths = once(paths)
 	for _, path := range paths {
 		f, err := openRegular(path)
 		if err != nil {
@@ -68,6 +69,19 @@ func (c *Client) Export(ctx context.Context, paths []string, secure bool) (*Expo
 		return nil, fmt.Errorf("give files to the server: %w", err)
 	}
 	return e, nil
+}
+
+// once leaves out what comes again: an environment may name the same archive twice.
+func once(paths []string) []string {
+	seen := make(map[string]bool, len(paths))
+	var some []string
+	for _, path := range paths {
+		if !seen[path] {
+			seen[path] = true
+			some = append(some, path)
+		}
+	}
+	return some
 }
 
 func openRegular(path string) (*os.File, error) {
