@@ -173,6 +173,23 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestWatchKeys: the view of a watched operation goes on, and Enter shows who is where.
+func TestWatchKeys(t *testing.T) {
+	env := site(t)
+	text, status := onTerminal(t, env, nil, "kareboot3", "-m", "griffon-1", "-r", "simple", "--no-wait")
+	wid, _, _ := strings.Cut(text, " ")
+	if status != 0 || !strings.HasPrefix(wid, "R-") {
+		t.Fatalf("status %d, shown:\n%s", status, text)
+	}
+	keys := [][2]string{{"0/1 done  2s", "\r"}, {"status (", "\x03"}}
+	text, status = onTerminal(t, append(slices.Clone(env), "TERM=xterm"), keys, "kadeploy", "watch", wid)
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	block := regexp.MustCompile(`(?m)---\nReboot operation status \([1-9]\d*s\):\n(  \[Simple-\w+\] ~\d+s \((OK|\*\*)\) griffon-1.nancy.grid5000.fr\n)+---$`)
+	if status != 1 || !block.MatchString(text) {
+		t.Errorf("status %d, shown:\n%q", status, text)
+	}
+}
+
 // TestDeleteAsks: on a terminal a deletion is confirmed.
 func TestDeleteAsks(t *testing.T) {
 	env := site(t)

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
-	"kadeploy/coordinator/internal/ui"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -77,10 +77,23 @@ func (w *watch) do(ctx context.Context, id string) error {
 	op.ID = id
 	op.Resources.Resource = path + client.PathOf(id)
 	op.Resources.State, op.Resources.Error = op.Resources.Resource+"/state", op.Resources.Resource+"/error"
+	op.Resources.Status = op.Resources.Resource + "/status"
 	v, rep := w.viewer(called)
+	t, onTerminal := v.(*terminalViewer)
+	attending, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	if onTerminal {
+		var enter <-chan struct{}
+		if w.app.Enter != nil {
+			enter = w.app.Enter(attending)
+		}
+		beside.Go(func() { t.attend(attending, s.Client, op, enter) })
+	}
 	result, err := s.Watch(ctx, op, v)
+	stop()
+	beside.Wait()
 	if ctx.Err() != nil {
-		if t, ok := v.(*terminalViewer); ok {
+		if onTerminal {
 			t.live.Erase()
 		}
 		return &exitError{status: 1} // the operation goes on
@@ -107,14 +120,10 @@ func (w *watch) viewer(called words) (client.Viewer, report) {
 	text := &textReport{words: called, out: app.Stdout, errs: app.Stderr, now: time.Now}
 	if live := app.live(); live != nil {
 		text.live = live
-		return &terminalViewer{live: live}, text
+		return &terminalViewer{out: app.Stdout, title: called.title, live: live}, text
 	}
 	return &lineViewer{out: app.Stdout}, text
 }
-
-type terminalViewer struct{ live *ui.Live }
-
-func (v *terminalViewer) Live(l workflow.Live) { v.live.Draw(l, time.Now()) }
 
 type jsonViewer struct{ enc *json.Encoder }
 
