@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/store"
 )
 
@@ -12,7 +13,7 @@ func (o *options) backup() *cobra.Command {
 		Short: "Copy the database to a new file, also while the coordinator runs",
 		Long: "Copy the database to a new file, also while the coordinator runs. The copy is of one moment.\n" +
 			"A file that exists is not written over. See 'Backup' in docs/configuration.md for how to go back to a copy.",
-		Args: cobra.ExactArgs(1),
+		Args: manual.Words("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := o.load()
 			if err != nil {

@@ -9,11 +9,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/config"
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/nodeset"
 )
 
@@ -25,7 +27,7 @@ func (o *options) check() *cobra.Command {
 		Long: "Read the configuration directory, show all that is wrong or has no effect, each with file, line,\n" +
 			"field and remedy, and say what would be used. Nothing is started.\n\n" +
 			"Exit status: 0 the configuration is good, 1 it cannot be used.",
-		Args: cobra.NoArgs,
+		Args: manual.Words(),
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := o.load()
 			switch {
@@ -119,12 +121,16 @@ func booting(s *config.Server) string {
 }
 
 func sending(k *config.Kascade) string {
-	text := fmt.Sprintf("%d chain(s) in the order of %s, window %d MiB, lz4 %s", k.Chains, cmp.Or(k.Topology, "names"), k.Window>>20, k.Compress)
+	chains := "one chain"
+	if k.Chains > 1 {
+		chains = fmt.Sprintf("%d chains", k.Chains)
+	}
+	text := fmt.Sprintf("%s in the order of %s, window %d MiB, lz4 %s", chains, cmp.Or(k.Topology, "names"), k.Window>>20, k.Compress)
 	if k.Encrypt {
 		text += ", encrypted"
 	}
 	what := map[string]string{"side": "are fed aside", "wait": "are waited for", "drop": "are dropped"}[k.Slow]
-	return text + fmt.Sprintf("; nodes below %g %% of the rate for %v %s", 100*k.SlowShare, k.SlowPatience, what)
+	return text + fmt.Sprintf("; nodes below %g %% of the rate for %g s %s", 100*k.SlowShare, k.SlowPatience.Seconds(), what)
 }
 
 func describeCluster(line func(title, format string, args ...any), c *cluster.Cluster) {
@@ -132,7 +138,7 @@ func describeCluster(line func(title, format string, args ...any), c *cluster.Cl
 	for i, n := range c.Nodes {
 		names[i] = n.Name
 	}
-	line("cluster "+c.Name, "%d nodes, %s: %s", len(c.Nodes), c.Arch, nodeset.Fold(names))
+	line("cluster "+c.Name, "%s, %s: %s", count(len(c.Nodes), "node", "nodes"), c.Arch, nodeset.Fold(names))
 	line("  disk", "%s", disk(&c.Partitioning))
 	line("  mini-OS", "%s, %s", cmp.Or(c.MiniOS.Kernel, "no kernel"), cmp.Or(c.MiniOS.Initrd, "no initrd"))
 	for _, macro := range []struct {
@@ -141,7 +147,7 @@ func describeCluster(line func(title, format string, args ...any), c *cluster.Cl
 	}{{"  prepare", c.Automaton.SetDeploymentEnv}, {"  broadcast", c.Automaton.BroadcastEnv}, {"  boot", c.Automaton.BootNewEnv}} {
 		var ways []string
 		for _, i := range macro.list {
-			ways = append(ways, fmt.Sprintf("%s (%v, %d retries)", i.Name, i.Timeout, i.Retries))
+			ways = append(ways, fmt.Sprintf("%s (%s, %s)", i.Name, limit(i.Timeout), count(i.Retries, "retry", "retries")))
 		}
 		line(macro.name, "%s", strings.Join(ways, ", then "))
 	}
@@ -186,7 +192,22 @@ func commands(r *cluster.RemoteOps) string {
 		all = append(all, "console")
 	}
 	if len(r.PerNode) > 0 {
-		all = append(all, fmt.Sprintf("%d nodes with their own", len(r.PerNode)))
+		all = append(all, count(len(r.PerNode), "node", "nodes")+" with their own")
 	}
 	return cmp.Or(strings.Join(all, ", "), "none: nodes can be neither rebooted nor switched")
+}
+
+// count is a number with what it counts.
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+func limit(d time.Duration) string {
+	if d == 0 {
+		return "no limit"
+	}
+	return fmt.Sprintf("%g s", d.Seconds())
 }

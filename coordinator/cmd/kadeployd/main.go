@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/config"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // version is set by the linker.
@@ -60,13 +61,16 @@ the program is doing, and its memory, to the standard error output.
 
 Exit status: 0 stopped by a signal, 1 could not start or go on.`,
 		Version:       version,
-		Args:          cobra.NoArgs,
+		Args:          manual.Words(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.serve(cmd.Context(), o)
 		},
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\n'%s --help' tells more", err, cmd.CommandPath())
+	})
 	root.SetVersionTemplate(versionText())
 	s.define(root)
 	directory := cmp.Or(os.Getenv("KADEPLOY3_CONFIG_DIR"), defaultDirectory)

@@ -17,7 +17,7 @@ func manCommand() *cobra.Command {
 		Use:   "man DIRECTORY",
 		Short: "Write the manual pages of the daemon",
 		Long:  "Write the manual pages of the daemon, under both its names, into a directory.",
-		Args:  cobra.ExactArgs(1),
+		Args:  manual.Words("DIRECTORY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			root.Use = "kadeployd"

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // App is one run of the program: where it reads and writes, and what it knows of its host.
@@ -176,10 +177,13 @@ karights3 and kastat3 this program behaves like the command of that name.
 	for _, cmd := range root.Commands() { // under this name they are called with two words
 		cmd.Example = strings.ReplaceAll(cmd.Example, "  "+cmd.Name()+" ", "  "+root.Name()+" "+cmd.Name()+" ")
 		cmd.DisableFlagsInUseLine = true
+		for _, sub := range cmd.Commands() {
+			sub.DisableFlagsInUseLine = true
+		}
 	}
 	g := &generic{app: a}
 	g.define(root)
-	root.Args = cobra.NoArgs
+	root.Args = manual.Words()
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if asked, err := g.asked(cmd.Context()); asked {
 			return err

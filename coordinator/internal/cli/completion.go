@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // completionLimit is how long the server may take to tell names to a shell: who
@@ -31,7 +32,7 @@ To use it, add to ~/.bashrc or ~/.zshrc the line
   source <(kadeploy completion bash)
 with the shell's name, or for fish write
   kadeploy completion fish >~/.config/fish/completions/kadeploy.fish`,
-		Args:      cobra.ExactArgs(1),
+		Args:      manual.Words("bash|zsh|fish"),
 		ValidArgs: []string{"bash", "zsh", "fish"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			script, err := completionScript(cmd.Root(), args[0])

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // console is kaconsole3.
@@ -29,7 +30,7 @@ func (a *App) consoleCommand(name string) *cobra.Command {
 
 ` + exitCodes,
 		Example: fmt.Sprintf("  %[1]s -m node-2.lab", name),
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := c.asked(cmd.Context()); asked {
 				return err
@@ -48,8 +49,10 @@ func (c *console) do(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case len(nodes) == 0:
+		return mistake("No node is chosen; choose one with -m")
 	case len(nodes) != 1:
-		return mistakef("A console is that of one node; %d are chosen. Choose one with -m", len(nodes))
+		return mistakef("A console is that of one node, and %d are chosen; choose one with -m", len(nodes))
 	case c.json:
 		return mistake("A console is for people: leave --json out")
 	}

@@ -156,8 +156,8 @@ func TestConsoleRefused(t *testing.T) {
 		want   string
 	}{
 		{[]string{"-m", "node-1"}, false, "The standard input is no terminal: a console needs one to type on\n"},
-		{[]string{"-m", "node-[1-2]"}, true, "A console is that of one node; 2 are chosen. Choose one with -m\n"},
-		{nil, true, "A console is that of one node; 0 are chosen. Choose one with -m\n"},
+		{[]string{"-m", "node-[1-2]"}, true, "A console is that of one node, and 2 are chosen; choose one with -m\n"},
+		{nil, true, "No node is chosen; choose one with -m\n"},
 	}
 	for _, tt := range tests {
 		var errs bytes.Buffer

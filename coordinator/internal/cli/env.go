@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"kadeploy/coordinator/internal/manual"
 )
 
 // registry is kaenv3 (contract 1.6).
@@ -31,7 +33,7 @@ func (a *App) envCommand(name string) *cobra.Command {
 		Example: fmt.Sprintf(`  %[1]s -l 'debian%%'
   %[1]s -p debian12-min -u deploy > my.dsc
   %[1]s -a my.dsc`, name),
-		Args: cobra.NoArgs,
+		Args: manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := r.asked(cmd.Context()); asked {
 				return err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // envDiff is kadeploy env diff.
@@ -32,7 +33,7 @@ way in which they are written do not count.
 
 Exit status: 0 they are the same, 1 they differ or an error was told, otherwise as 'kadeploy env'.`,
 		Example: "  kadeploy env diff debian12-min:3 debian12-min\n  kadeploy env diff debian12-min@deploy my.dsc",
-		Args:    cobra.ExactArgs(2),
+		Args:    manual.Words("A", "B"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
 			words, _ := d.environments(cmd, args, start)
 			return words, cobra.ShellCompDirectiveDefault // files, too

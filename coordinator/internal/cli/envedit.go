@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // envEdit is kadeploy env edit.
@@ -34,7 +35,7 @@ A text that cannot be registered is kept; where, is told.
 
 ` + exitCodes,
 		Example: "  kadeploy env edit debian12-min\n  EDITOR='code --wait' kadeploy env edit debian12-min:3@deploy",
-		Args:    cobra.ExactArgs(1),
+		Args:    manual.Words("NAME[:VERSION][@USER]"),
 
 		ValidArgsFunction: e.onlyEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,8 +85,7 @@ func (e *envEdit) do(ctx context.Context, word string) error {
 	}
 	added, err := e.register(ctx, s, before, after)
 	if err != nil {
-		fmt.Fprintf(e.app.Stderr, "Your text is kept in %s; when it is mended, register it with: kaenv3 -a %s\n", file, file)
-		return err
+		return fmt.Errorf("%w\nYour text is kept in %s; when it is mended, register it with: kaenv3 -a %[2]s", err, file)
 	}
 	if e.json {
 		err = json.NewEncoder(e.app.Stdout).Encode(added)

@@ -18,7 +18,7 @@ func (a *App) manCommand() *cobra.Command {
 		Use:   "man DIRECTORY",
 		Short: "Write the manual pages of all commands, under all their names",
 		Long:  "Write the manual pages of all commands, under all their names, into a directory.",
-		Args:  cobra.ExactArgs(1),
+		Args:  manual.Words("DIRECTORY"),
 		RunE:  func(_ *cobra.Command, args []string) error { return a.writePages(args[0]) },
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/nodeset"
 )
 
@@ -46,7 +47,7 @@ func (a *App) nodesCommand(name string) *cobra.Command {
 		Short:   "Show the states of nodes and the operations that run",
 		Long:    "Show the states of nodes, or the operations that the server knows, in YAML.\n\n" + exitCodes,
 		Example: fmt.Sprintf("  %[1]s -s -m node-[1-3].lab\n  %[1]s -d", name),
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := n.asked(cmd.Context()); asked {
 				return err

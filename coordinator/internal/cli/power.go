@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
 )
 
 // power is kapower3 (contract 1.5).
@@ -27,7 +28,7 @@ func (a *App) powerCommand(name string) *cobra.Command {
 		Short:   "Switch nodes on or off, or ask whether they are",
 		Long:    "Switch nodes on or off, or ask whether they are.\n\n" + exitCodes,
 		Example: fmt.Sprintf("  %[1]s --off -l hard -m node-2.lab\n  %[1]s --status -m node-[1-3].lab", name),
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := p.asked(cmd.Context()); asked {
 				return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/ui"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -34,7 +35,7 @@ func previewText(p *workflow.Preview) string {
 	case p.Image.Problem != "":
 		size = "PROBLEM: " + p.Image.Problem
 	case p.Image.Bytes != nil:
-		size = fmt.Sprintf("%.1f MiB", float64(*p.Image.Bytes)/(1<<20))
+		size = ui.Bytes(float64(*p.Image.Bytes))
 	}
 	fmt.Fprintf(&b, "Image %s, %s, %s\n", p.Image.File, p.Image.Kind, size)
 	for _, c := range p.Clusters {
@@ -46,6 +47,7 @@ func previewText(p *workflow.Preview) string {
 			}
 			fmt.Fprintf(&b, "  ERASED on each node: %s %s (%s)\n", what, e.Device, e.By)
 		}
+		fmt.Fprintf(&b, "  %-58s %s\n", "", "expected")
 		for i, m := range c.Macros {
 			for k, in := range m.Instances {
 				writeInstance(&b, i+1, k > 0, in)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"kadeploy/coordinator/internal/manual"
 )
 
 // reboot is kareboot3 (contract 1.4).
@@ -37,7 +39,7 @@ mini-OS of deployments (deploy_env), or on a partition that holds an environment
 
 ` + exitCodes,
 		Example: fmt.Sprintf("  %[1]s -m node-2.lab\n  %[1]s -r deploy_env -k -m node-2.lab", name),
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := r.asked(cmd.Context()); asked {
 				return err

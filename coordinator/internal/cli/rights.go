@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/nodeset"
 )
 
@@ -31,7 +32,7 @@ func (a *App) rightsCommand(name string) *cobra.Command {
 		Short:   "Say who may deploy on which nodes (administrators)",
 		Long:    "Give users rights on nodes and their partitions, take them away, list them.\nOnly administrators may.\n\n" + exitCodes,
 		Example: fmt.Sprintf("  %[1]s -a -u bob -m node-[1-3].lab -p /dev/vda3\n  %[1]s -l", name),
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := r.asked(cmd.Context()); asked {
 				return err
@@ -45,9 +46,9 @@ func (a *App) rightsCommand(name string) *cobra.Command {
 	fs.BoolVarP(&r.remove, "delete", "d", false, "take rights away")
 	fs.BoolVarP(&r.list, "list", "l", false, "list rights")
 	fs.StringVarP(&r.user, "user", "u", "", "the `USER`")
-	fs.StringArrayVarP(&r.machines.names, "machine", "m", nil, "a `NODE` or a set of them, * for all; may be repeated")
+	fs.StringArrayVarP(&r.machines.names, "machine", "m", nil, "a `NODE` or a set of them, * for all; may be repeated; without -m and -f all")
 	fs.StringArrayVarP(&r.machines.files, "file", "f", nil, "read nodes from a `FILE`, one a line; may be repeated")
-	fs.StringArrayVarP(&r.partitions, "part", "p", nil, "a `PARTITION`, as /dev/sda3 or disk0/TMP, * for all; may be repeated")
+	fs.StringArrayVarP(&r.partitions, "part", "p", nil, "a `PARTITION`, as /dev/sda3 or disk0/TMP, * for all; may be repeated; without -p all")
 	fs.BoolVarP(&r.overwrite, "overwrite-rights", "o", false, "take the rights of others on these nodes away")
 	r.generic.define(cmd)
 	return cmd

@@ -115,7 +115,7 @@ func (o *operation) lend(ctx context.Context, s *session, r *order) (*client.Exp
 		return nil, nil
 	}
 	if !o.wait {
-		return nil, fmt.Errorf("%s is on this host, from where the server fetches it while the operation runs: leave --no-wait out", paths[0])
+		return nil, fmt.Errorf("%s is on this host, from where the server fetches it while the operation runs: leave --no-wait out, or name a file of the server (server://) or of the web (for keys, also -k none)", paths[0])
 	}
 	export, err := s.Export(ctx, paths, o.secure)
 	if err != nil {

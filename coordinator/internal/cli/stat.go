@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/stats"
 )
 
@@ -46,7 +47,7 @@ anonymous_env and cluster are shown if -F names them. Times are in seconds.
 
 ` + exitCodes,
 		Example: fmt.Sprintf("  %[1]s -a -x 2026-01-31 -F wid,hostname,success,error\n  %[1]s -b 0.1 -o deploy\n  %[1]s -a -r 1 -s 1,3 --sort -start --limit 10", name),
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := st.asked(cmd.Context()); asked {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/stats"
 )
 
@@ -33,7 +34,7 @@ environment, macro-step and micro-step.
 
 ` + exitCodes,
 		Example: "  kadeploy stat summary --since 7d --cluster lab",
-		Args:    cobra.NoArgs,
+		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := sum.asked(cmd.Context()); asked {
 				return err

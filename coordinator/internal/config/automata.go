@@ -49,7 +49,7 @@ func instance(f *file, n *tree.Node, macro string) cluster.Instance {
 		i.Name = macro + i.Name
 	}
 	if i.Name != "" && !workflow.KnownInstance(macro, i.Name) {
-		n.Get("type").Fail("There is no way '%s' to do %s", strings.TrimPrefix(i.Name, macro), macro)
+		n.Get("type").Fail("There is no way '%s' to do %s; there are %s", strings.TrimPrefix(i.Name, macro), macro, strings.Join(workflow.Ways(macro), ", "))
 	}
 	for _, m := range n.Get("microsteps").Items() {
 		i.Micro = append(i.Micro, micro(f, m))

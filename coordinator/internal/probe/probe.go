@@ -155,7 +155,7 @@ func (p *Prober) lost(ctx context.Context, what string, seen sight, waited time.
 	}
 	cause := context.Cause(ctx)
 	if errors.Is(cause, context.DeadlineExceeded) {
-		return fmt.Errorf("%s; not reachable after the reboot as %s within %v: %w", text, what, waited.Round(time.Second), cause)
+		return fmt.Errorf("%s; not reachable after the reboot as %s within %v", text, what, waited.Round(time.Second))
 	}
 	return fmt.Errorf("%s; waiting for %s was given up after %v: %w", text, what, waited.Round(time.Second), cause)
 }

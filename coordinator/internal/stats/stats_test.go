@@ -40,6 +40,7 @@ func TestSpread(t *testing.T) {
 		{[]float64{3}, Spread{3, 3, 3}},
 		{[]float64{2, 1}, Spread{1, 2, 2}},
 		{[]float64{3, 1, 2}, Spread{2, 3, 3}},
+		{[]float64{1.2077112060000001}, Spread{1.208, 1.208, 1.208}},
 		{tens, Spread{50, 90, 100}},
 	} {
 		if got := SpreadOf(slices.Clone(test.seconds)); got != test.want {

@@ -61,8 +61,11 @@ func SpreadOf(seconds []float64) Spread {
 		return Spread{}
 	}
 	slices.Sort(seconds)
-	return Spread{quantile(seconds, 0.5), quantile(seconds, 0.9), seconds[len(seconds)-1]}
+	return Spread{millis(quantile(seconds, 0.5)), millis(quantile(seconds, 0.9)), millis(seconds[len(seconds)-1])}
 }
+
+// millis leaves out what is below a millisecond, which no step is measured by.
+func millis(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
 
 // Median of some times; ok is false if there are none.
 func Median(seconds []float64) (median float64, ok bool) {

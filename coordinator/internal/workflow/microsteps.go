@@ -177,6 +177,19 @@ func KnownInstance(macro, name string) bool {
 	return ok && strings.HasPrefix(name, macro)
 }
 
+// Ways are the names of the instances of a macro-step, without the macro-step's own before them.
+func Ways(macro string) []string {
+	macro = CanonicalInstance(macro)
+	var ways []string
+	for name := range instances {
+		if way, ok := strings.CutPrefix(name, macro); ok {
+			ways = append(ways, way)
+		}
+	}
+	slices.Sort(ways)
+	return ways
+}
+
 // KnownMicro tells whether name is a micro-step at all.
 func KnownMicro(name string) bool {
 	switch name {
