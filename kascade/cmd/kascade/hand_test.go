@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -59,7 +60,12 @@ func (s *handSite) sh(i int, script string) {
 	launchtest.Run(s.t, append(s.inside(i), "sh", "-ec", script)...)
 }
 
-func (s *handSite) list(n int) string { return fmt.Sprintf("10.97.1.1:4000,10.97.1.[2-%d]", n) }
+func (s *handSite) list(n int) string {
+	if n == 1 {
+		return "10.97.1.1:4000"
+	}
+	return fmt.Sprintf("10.97.1.1:4000,10.97.1.[2-%d]", n)
+}
 
 func (s *handSite) copy(i int) string { return fmt.Sprintf("%s/copy-%d", s.dir, i) }
 
@@ -133,6 +139,57 @@ func TestByHand(t *testing.T) {
 		t.Errorf("%d lines of JSON, the first is %s", len(lines), lines[0])
 	}
 	checkJSON(t, head.out.Bytes(), 6, int64(len(s.data)))
+}
+
+// TestByHandOutputs: what comes, the head says; a node knows only where to put it.
+func TestByHandOutputs(t *testing.T) {
+	s := newHandSite(t, 1, 1<<20)
+	must(t, os.MkdirAll(s.dir+"/from/sub", 0o755))
+	must(t, os.WriteFile(s.dir+"/from/sub/file", s.data, 0o600))
+	launchtest.Run(t, "tar", "-C", s.dir+"/from", "-cf", s.dir+"/archive.tar", ".")
+	must(t, os.Mkdir(s.dir+"/there", 0o755))
+	for _, c := range []struct {
+		name, input, output string
+		code                int
+		same                []string // two paths that are the same afterwards
+		says                string
+	}{
+		{"a file keeps its name in a directory", "image", "there", exitOK, []string{"image", "there/image"}, ""},
+		{"an archive is a file, too", "archive.tar", "there", exitOK, []string{"archive.tar", "there/archive.tar"}, ""},
+		{"a directory that is not there yet", "from", "new", exitOK, []string{"from", "new"}, ""},
+		{"a directory into one that is there", "from", "there", exitOK, []string{"from/sub", "there/sub"}, ""},
+		{"a stream has no name", "-", "there", exitFatal, nil, "there is a directory, and a stream has no name"},
+	} {
+		input := c.input
+		if input != "-" {
+			input = s.dir + "/" + input
+		}
+		node := s.node(1, "-o", s.dir+"/"+c.output)
+		head := s.start(0, "-i", input)
+		head.wait(t)
+		node.wait(t)
+		if head.code != c.code || node.code != c.code || !strings.Contains(node.err.String(), c.says) {
+			t.Errorf("%s: exit codes %d, %d, want %d\n%s%s", c.name, head.code, node.code, c.code, &head.err, &node.err)
+			continue
+		}
+		if c.same != nil {
+			launchtest.Run(t, "diff", "-r", s.dir+"/"+c.same[0], s.dir+"/"+c.same[1])
+		}
+	}
+}
+
+// TestOrder: a head cannot choose a directory.
+func TestOrder(t *testing.T) {
+	for _, base := range []string{"../x", "/etc/x", "..", ".", "/", "a/b", "x/"} {
+		b, err := json.Marshal(order{Base: base})
+		must(t, err)
+		if _, err := readOrder(b); err == nil {
+			t.Errorf("base %q was taken", base)
+		}
+	}
+	if d, err := readOrder([]byte(`{"base":"image.raw","later":1}`)); err != nil || d.Base != "image.raw" {
+		t.Errorf("%+v, %v", d, err)
+	}
 }
 
 // TestClosedPipe: a node whose standard output nobody reads any more fails, and goes on

@@ -209,6 +209,7 @@ func TestUsage(t *testing.T) {
 		"-N a -i x -o y -b 9223372036854775807 -u 2": "cannot hold so much",
 		"-N a -i x -o y -R 5":                        "give T,N",
 		"-N a -i /dev/null -o y -S '":                "is not closed",
+		"-N a -i / -o y --resume":                    "packed anew",
 		"-n /none/such --no-key -i x":                "no such file",
 		"--frobnicate":                               "unknown flag",
 	} {

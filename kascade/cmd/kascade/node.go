@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,10 +33,16 @@ func (o *options) runNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := launch.Attend(ctx, link, ""); err != nil {
+	b, err := launch.Attend(ctx, link, "")
+	if err != nil {
 		return err
 	}
-	return o.join(ctx, link, o.byHand(name))
+	d, err := o.byHand(name, b)
+	if err != nil {
+		link.Close()
+		return err
+	}
+	return o.join(ctx, link, d)
 }
 
 // reach dials the head once a second, until it answers or the retries are over.
@@ -94,10 +99,10 @@ func (o *options) runAttend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var d order
-	if err := json.Unmarshal(b, &d); err != nil {
+	d, err := readOrder(b)
+	if err != nil {
 		link.Close()
-		return fmt.Errorf("the head's order: %w", err)
+		return err
 	}
 	o.log = newLog(o.errs, levels[strings.ToLower(d.Verbose)])
 	return o.join(ctx, link, d)

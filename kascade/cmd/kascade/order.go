@@ -31,9 +31,25 @@ func (o *options) order(name string, src *source) []byte {
 	return b
 }
 
-// byHand is the order that a node's own options give.
-func (o *options) byHand(name string) order {
-	return order{Name: name, Output: o.output, Command: o.outputCmd, Port: o.ports[name], Resume: o.resume}
+// byHand is the order that a node's own options give. What comes, only the head knows.
+func (o *options) byHand(name string, fromHead []byte) (order, error) {
+	d, err := readOrder(fromHead)
+	return order{
+		Name: name, Output: o.output, Command: o.outputCmd, Tree: d.Tree, Base: d.Base,
+		Port: o.ports[name], Resume: o.resume, Verbose: o.verbose,
+	}, err
+}
+
+// readOrder decodes an order. Its base is a name alone, so that no head puts a file
+// elsewhere than into the directory that a node was given.
+func readOrder(b []byte) (d order, err error) {
+	if err := json.Unmarshal(b, &d); err != nil {
+		return d, fmt.Errorf("the head's order: %w", err)
+	}
+	if d.Base != "" && (d.Base != filepath.Base(d.Base) || d.Base == ".." || d.Base == "." || d.Base == "/") {
+		return d, fmt.Errorf("the head's order: base %q is no file name", d.Base)
+	}
+	return d, nil
 }
 
 // listen is the address of the node's data port.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,8 +19,12 @@ func openSink(d order, said io.Writer) (s kascade.Sink, held kascade.Held, err e
 		s, err = sink.NewCommand(d.Command, said)
 	case d.Output == "-":
 		return sink.Stream{W: os.Stdout}, held, nil
-	case d.Tree || isDir(d.Output) && d.Base == "":
+	case d.Tree && d.Resume:
+		return nil, held, errors.New("--resume is for files: what comes is a directory, which is packed anew")
+	case d.Tree:
 		s, err = sink.NewTree(d.Output)
+	case d.Base == "" && isDir(d.Output):
+		return nil, held, fmt.Errorf("%s is a directory, and a stream has no name that its file could have in it: give -o FILE", d.Output)
 	default:
 		path := d.Output
 		if isDir(path) {

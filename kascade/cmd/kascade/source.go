@@ -45,6 +45,9 @@ func (o *options) openSource(ctx context.Context) (*source, error) {
 	}
 	if info.IsDir() {
 		f.Close()
+		if o.resume {
+			return nil, fmt.Errorf("--resume is for files: %s is a directory, which is packed anew each time", o.input)
+		}
 		return packed(ctx, o.input), nil
 	}
 	s := &source{base: filepath.Base(o.input), close: func() { f.Close() }}
