@@ -31,7 +31,7 @@ func (a *App) rightsCommand(name string) *cobra.Command {
 		Use:     name + " -a|-d|-l [options]",
 		Short:   "Say who may deploy on which nodes (administrators)",
 		Long:    "Give users rights on nodes and their partitions, take them away, list them.\nOnly administrators may.\n\n" + exitCodes,
-		Example: fmt.Sprintf("  %[1]s -a -u bob -m node-[1-3].lab -p /dev/vda3\n  %[1]s -l", name),
+		Example: fmt.Sprintf("  %[1]s -a -u USER -m node-[1-3].lab -p /dev/vda3\n  %[1]s -l", name),
 		Args:    manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asked, err := r.asked(cmd.Context()); asked {
