@@ -38,8 +38,9 @@ type dataPort struct {
 	key  []byte
 	tls  *tls.Config // nil: plain TCP
 	log  *slog.Logger
-	open func(wire.Request) (wire.Answer, pieces) // decides what a reader gets; no pieces: refused
-	sent atomic.Int64                             // payload bytes
+	open func(wire.Request) (wire.Answer, pieces)    // decides what a reader gets; no pieces: refused
+	keep func(context.Context, wire.Request, pieces) // of a node: takes the place of a reader that was lost
+	sent atomic.Int64                                // payload bytes
 
 	relay   *relay    // of a node
 	blocked stopwatch // while a reader that follows takes nothing
@@ -153,6 +154,9 @@ func (p *dataPort) handle(ctx context.Context, conn net.Conn, known func()) {
 	d := newDelivery(link, place, int64(answer.Start), end(req), &p.sent, &p.blocked)
 	if err := d.run(ctx, p.relay); err != nil && ctx.Err() == nil {
 		p.log.Info("reader lost", "reader", req.Reader, "error", err)
+		if p.keep != nil {
+			p.keep(ctx, req, place)
+		}
 	}
 }
 

@@ -185,8 +185,8 @@ func (n *node) handle(m wire.Message) error {
 		}
 		n.attach <- m
 	case *wire.Drop:
+		n.port.drop(m.Reader) // first: so that a connection that just broke keeps nothing
 		n.readers.drop(m.Reader)
-		n.port.drop(m.Reader)
 	case *wire.Expect:
 		n.readers.expect(n.win, m)
 	case *wire.Release:
@@ -235,7 +235,11 @@ func (n *node) begin(s *wire.Start) error {
 	}
 	n.digests = newDigestList(total)
 	n.relay.held = &n.noRoom
+	context.AfterFunc(n.ctx, func() { n.port.ln.Close() }) // also if the part ends before it is served
 	n.port.relay = &n.relay
+	n.port.keep = func(ctx context.Context, r wire.Request, place pieces) {
+		n.readers.keep(ctx, n.win, r, place.(*window.Reader).At())
+	}
 	n.start, n.size = s, size
 	if size != window.Unknown {
 		close(n.ends)
@@ -251,7 +255,6 @@ func (n *node) begin(s *wire.Start) error {
 		n.ready, n.telling = true, held.Digests
 		return &wire.Ready{Version: wire.Version, Port: n.port.number(), Held: uint64(held.Bytes), ChunkSize: uint32(held.ChunkSize)}
 	})
-	n.wg.Go(func() { n.port.run(n.ctx) })
 	if held.Bytes == 0 {
 		n.launch(0)
 	}
@@ -266,6 +269,8 @@ func (n *node) launch(from int64) {
 	n.told = told{time.Now(), from}
 	place := n.win.NewReader(from) // before the first byte can arrive
 	n.going.Store(true)
+	// Whoever was told earlier than this node to read from it waits in the listener's queue.
+	n.wg.Go(func() { n.port.run(n.ctx) })
 	n.wg.Go(func() { n.receive(n.ctx) })
 	n.wg.Go(func() { n.consume(n.ctx, place) })
 }

@@ -1,6 +1,7 @@
 package kascade
 
 import (
+	"context"
 	"sync"
 
 	"kadeploy/kascade/internal/window"
@@ -21,11 +22,15 @@ func (r *readers) expect(w *window.Window, m *wire.Expect) {
 	if m.Gen <= r.gen[m.Reader] {
 		return
 	}
-	r.release(m.Reader)
+	r.hold(m.Reader, w.NewReader(int64(m.From)))
+}
+
+func (r *readers) hold(reader uint32, place *window.Reader) {
+	r.release(reader)
 	if r.held == nil {
 		r.held = map[uint32]*window.Reader{}
 	}
-	r.held[m.Reader] = w.NewReader(int64(m.From))
+	r.held[reader] = place
 }
 
 // admit gives a reader that has come its place; nil if its order is not the newest.
@@ -42,6 +47,18 @@ func (r *readers) admit(w *window.Window, req wire.Request) *window.Reader {
 	place := w.NewReader(int64(req.From))
 	r.release(req.Reader)
 	return place
+}
+
+// keep holds the bytes for a reader whose connection broke, until it comes again or is
+// dropped: the head hears of it, and may announce it, only after the stream has gone on.
+// ctx has ended if the reader was dropped.
+func (r *readers) keep(ctx context.Context, w *window.Window, req wire.Request, at int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Err() != nil || req.Gen != r.gen[req.Reader] {
+		return
+	}
+	r.hold(req.Reader, w.NewReader(at))
 }
 
 // drop forgets a reader that will not come.
