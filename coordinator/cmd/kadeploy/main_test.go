@@ -68,11 +68,21 @@ func TestScripts(t *testing.T) {
 			if filepath.Base(env.WorkDir) == "script-password" {
 				methods = "http_basic: {dbfile: passwords}"
 			}
-			tcp, stop, err := start(daemon, state, kind{text, methods, ssh})
+			more := ""
+			if filepath.Base(env.WorkDir) == "script-reboot" {
+				more = fmt.Sprintf(bootServer, state)
+				for _, name := range []string{"pxelinux.cfg", "users"} {
+					if err := os.MkdirAll(filepath.Join(state, "tftp", name), 0o755); err != nil {
+						return err
+					}
+				}
+				env.Setenv("TFTP", filepath.Join(state, "tftp"))
+			}
+			tcp, stop, err := start(daemon, state, kind{text, methods, ssh, more})
 			env.Defer(stop)
 			if err == nil && filepath.Base(env.WorkDir) == "script-multi" {
 				var second int
-				second, stop, err = start(daemon, filepath.Join(state, "2"), kind{strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters), methods, ssh})
+				second, stop, err = start(daemon, filepath.Join(state, "2"), kind{strings.NewReplacer("node-[1-3]", "other-[1-2]", "[1-3]", "[1-2]").Replace(clusters), methods, ssh, ""})
 				env.Defer(stop)
 				env.Setenv("PORT2", fmt.Sprint(second))
 			}
@@ -94,6 +104,17 @@ agents: {port: %[2]d, address: 127.0.0.1}
 network: {server_hostname: localhost, ports: {kadeploy_server: %[3]d, ssh: %[4]d, test_deploy_env: %[5]d}}
 security: {local_only: true}
 authentication: {%[6]s}
+%[7]s`
+
+// bootServer is one of the site's.
+const bootServer = `
+pxe:
+  dhcp:
+    method: IPXE
+    repository: %[1]s/tftp
+    export: {kind: http, server: boot.lab}
+    profiles: {filename: hostname}
+    userfiles: {directory: %[1]s/tftp/users, max_size: 1}
 `
 
 const clusters = `
@@ -145,6 +166,7 @@ type kind struct {
 	clusters string // clusters.conf
 	methods  string // of authentication
 	ssh      int    // port at which nodes are looked for
+	more     string // of server.conf
 }
 
 // answering has nodes answer as if their ssh did, at one port.
@@ -188,7 +210,7 @@ func start(daemon, state string, its kind) (port int, stop func(), err error) {
 		return 0, stop, err
 	}
 	for name, text := range map[string]string{
-		"server.conf": fmt.Sprintf(server, state, agents, port, its.ssh, mark, its.methods), "clusters.conf": its.clusters, "lab.conf": lab,
+		"server.conf": fmt.Sprintf(server, state, agents, port, its.ssh, mark, its.methods, its.more), "clusters.conf": its.clusters, "lab.conf": lab,
 		"passwords": "root:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n", // secret
 	} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text), 0o644); err != nil {

@@ -88,7 +88,7 @@ func site(t *testing.T) []string {
 	}
 	t.Cleanup(func() { os.RemoveAll(state) })
 	nodes := strings.NewReplacer("node-[1-3].lab", "griffon-[1-3].nancy.grid5000.fr").Replace(clusters)
-	_, stop, err := start(daemonFor(t), state, kind{nodes, "acl: {whitelist: [127.0.0.1]}", 22})
+	_, stop, err := start(daemonFor(t), state, kind{nodes, "acl: {whitelist: [127.0.0.1]}", 22, ""})
 	if err != nil {
 		t.Fatal(err)
 	}
