@@ -299,6 +299,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	all.Go(func() error {
 		defer stopNodes()
 		<-ctx.Done()
+		d.log.Info("stopping: no more orders are taken, running operations end in order")
 		close(d.closing)
 		d.loans.Close()
 		d.consoles.Close()
@@ -308,7 +309,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	})
 	d.log.Info("the coordinator is ready", "agents", agents.Addr().String(), "nodes", len(addresses(d.cfg.Site)), "version", version)
 	d.ready()
-	return all.Wait()
+	err = all.Wait()
+	d.log.Info("the coordinator has stopped")
+	return err
 }
 
 func (d *daemon) closeBoot() error {

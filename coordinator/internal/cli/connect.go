@@ -91,7 +91,7 @@ func (g *generic) printVersion(s *session) (err error) {
 			Version string `json:"version"`
 		}{s.Server().Name, s.version})
 	case g.several:
-		_, err = fmt.Fprintf(s.app.Stdout, "(%s) Kadeploy version: %s\n", s.Server().Hostname, s.version)
+		_, err = fmt.Fprintf(s.app.Stdout, "(%s) Kadeploy version: %s\n", cmp.Or(s.Server().Hostname, s.Server().Name), s.version)
 	default:
 		_, err = fmt.Fprintf(s.app.Stdout, "Kadeploy version: %s\n", s.version)
 	}

@@ -115,7 +115,11 @@ func (o *operation) lend(ctx context.Context, s *session, r *order) (*client.Exp
 		return nil, nil
 	}
 	if !o.wait {
-		return nil, fmt.Errorf("%s is on this host, from where the server fetches it while the operation runs: leave --no-wait out, or name a file of the server (server://) or of the web (for keys, also -k none)", paths[0])
+		remedy := "leave --no-wait out, or name a file of the server (server://) or of the web"
+		if o.words.kind == deploymentWords.kind {
+			remedy += "; for no keys, -k none"
+		}
+		return nil, fmt.Errorf("%s is on this host, from where the server fetches it while the operation runs: %s", paths[0], remedy)
 	}
 	export, err := s.Export(ctx, paths, o.secure)
 	if err != nil {

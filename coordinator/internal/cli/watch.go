@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -32,7 +33,12 @@ started it misses no line of its text.
 
 ` + exitCodes,
 		Example: "  kadeploy watch D-95736c68-2bf2-48d9-a0f6-2c85cef7da54\n  kadeploy watch $(cat wid) --fail-if-any",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 { // -v and -I need none
+				return nil
+			}
+			return manual.Words("WID")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asked, err := w.asked(cmd.Context()); asked {
 				return err
@@ -68,14 +74,15 @@ func (w *watch) do(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	s, err := w.session(ctx)
+	all, err := w.sessions(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer closeAll(all)
 	var op client.Operation
 	op.ID = id
 	op.Resources.Resource = path + client.PathOf(id)
+	s := having(ctx, all, op)
 	op.Resources.State, op.Resources.Error = op.Resources.Resource+"/state", op.Resources.Resource+"/error"
 	op.Resources.Status = op.Resources.Resource + "/status"
 	v, rep := w.viewer(called)
@@ -107,6 +114,17 @@ func (w *watch) do(ctx context.Context, id string) error {
 		return &exitError{status: anyFailed}
 	}
 	return nil
+}
+
+// having is the first of the servers that knows an operation, or just the last.
+func having(ctx context.Context, all []*session, op client.Operation) *session {
+	for _, s := range all[:len(all)-1] {
+		var any json.RawMessage
+		if s.Get(ctx, op.Resources.Resource, nil, &any) == nil {
+			return s
+		}
+	}
+	return all[len(all)-1]
 }
 
 // viewer is how the operation is shown: redrawn on a terminal, as objects, or as

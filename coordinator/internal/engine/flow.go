@@ -27,6 +27,7 @@ type flow struct {
 	stop    context.CancelFunc
 	begun   bool // the journal knows of the workflow
 	claimed bool // the nodes' states in the store are ours to change
+	refused bool // all nodes are busy elsewhere
 
 	mu      sync.Mutex
 	book    *book
@@ -157,6 +158,7 @@ func (f *flow) launch() error {
 			f.locked(func() { f.line("", 0, fmt.Sprintf("The nodes %s are %s: they are discarded", fold(busy), involved)) })
 		}
 		if len(busy) == len(f.nodes()) {
+			f.refused = true
 			return &workflow.Failure{Code: nothingModified, Message: fmt.Sprintf("node %s is already involved in another deployment; wait for its end, or use --force", fold(busy))}
 		}
 		f.claimed = true

@@ -34,6 +34,9 @@ func (f *flow) record() *stats.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := &stats.Record{}
+	if f.refused {
+		return r
+	}
 	for _, name := range f.book.order {
 		if e := f.book.nodes[name]; e.verdict != workflow.VerdictRefused {
 			r.Rows = append(r.Rows, f.row(name, e))

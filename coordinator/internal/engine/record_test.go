@@ -82,6 +82,22 @@ func TestRecordOfACancelledOne(t *testing.T) {
 	})
 }
 
+// Where all nodes are busy elsewhere, nothing was done to any.
+func TestNoRecordOfBusyNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		defer b.close()
+		b.memory.states["n1"] = "deploying" // by somebody else
+		b.submit(deployment("D-1", lab("lab", "n1")), nil)
+		if v := b.wait("D-1"); v.Failure == nil || b.memory.kept == nil {
+			t.Fatalf("failure %v, record %v, want both", v.Failure, b.memory.kept)
+		}
+		if rows := b.memory.kept.Rows; len(rows) != 0 {
+			t.Errorf("rows %+v, want none", rows)
+		}
+	})
+}
+
 // What the journal tells of a workflow whose coordinator died is kept, too.
 func TestRecordOfAnInterruptedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
