@@ -23,7 +23,7 @@ type packer struct {
 	forms  []packForm // by chunk
 	ratio  float64    // compressed size over plain size, of late; 0: not known
 	effort float64    // seconds that compressing a byte takes
-	rate   float64    // bytes per second that a reader takes; 0: not known
+	wait   float64    // seconds that a reader takes for a byte of payload; 0: not known
 }
 
 // packForm is what was decided for a chunk.
@@ -87,7 +87,7 @@ func compressed(start []byte) bool {
 
 // pays tells whether compressing a byte costs less than sending what it saves.
 func (p *packer) pays() bool {
-	return p.ratio < packWorst && p.rate > 0 && p.effort < packGain*(1-p.ratio)/p.rate
+	return p.ratio < packWorst && p.effort < packGain*(1-p.ratio)*p.wait
 }
 
 // decide notes how chunk i travels, if that is not decided yet, and returns it.
@@ -111,12 +111,13 @@ func (p *packer) learn(n, size int, took time.Duration) {
 	mix(&p.effort, took.Seconds()/float64(n))
 }
 
-// sent takes how long a reader took for n bytes of payload.
+// sent takes how long a reader took for n bytes of payload. It is times that are averaged,
+// not rates: a socket takes some chunks at once, then none until half of its buffer is sent.
 func (p *packer) sent(n int, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if took > 0 {
-		mix(&p.rate, float64(n)/took.Seconds())
+		mix(&p.wait, took.Seconds()/float64(n))
 	}
 }
 

@@ -108,11 +108,9 @@ func TestPackerDecides(t *testing.T) {
 		p := newPacker(c.mode)
 		data := text.bytes()
 		copy(data, c.start)
-		p.sent(1, time.Duration(float64(time.Second)/c.rate))
-		p.rate = c.rate
 		k := p.pack(&chunkReader{src: memory{bytes.NewReader(data)}, m: &Manifest{Size: int64(len(data)), ChunkSize: chunk}, piece: window.Piece{Chunk: -1}}, 0, chunk)
 		for i := range 3 {
-			p.rate = c.rate
+			p.wait, k.since = 1/c.rate, time.Time{} // as measured, and nothing of this test's own pace
 			piece, err := k.Next(context.Background())
 			if err != nil {
 				t.Fatal(err)
@@ -129,6 +127,23 @@ func TestPackerDecides(t *testing.T) {
 	}
 	if newPacker(CompressOff) != nil {
 		t.Error("CompressOff compresses")
+	}
+}
+
+// TestPackerBursts: a socket that takes three chunks at once, and then one slowly, is as slow
+// as all four together.
+func TestPackerBursts(t *testing.T) {
+	p := newPacker(CompressAuto)
+	p.learn(1<<20, 1<<19, 2*time.Millisecond)
+	for i := range 16 {
+		took := time.Microsecond
+		if i%4 == 0 {
+			took = 100 * time.Millisecond
+		}
+		p.sent(1<<20, took)
+	}
+	if !p.pays() {
+		t.Errorf("it does not pay to save %.1f ms for each chunk that costs 2 ms", p.wait*(1<<19)*1000)
 	}
 }
 
