@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -26,6 +27,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(tidy{m}, commands)
 }
 
+var update = flag.Bool("update", false, "rewrite what scripts compare with")
+
 // scratch is a directory for what all tests share.
 var scratch string
 
@@ -46,7 +49,8 @@ func TestScripts(t *testing.T) {
 	daemon := daemonFor(t)
 	ssh := answering(t, "127.0.2.1", "127.0.2.2")
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			state, err := os.MkdirTemp("/tmp", "kadeploy-script-") // a socket's path must be short
 			if err != nil {

@@ -84,12 +84,13 @@ func quantile(sorted []float64, q float64) float64 {
 // Digest reckons a summary from rows as they come.
 type Digest struct {
 	workflows    map[string]bool
+	last         string // workflow that was added
 	all          tally
 	clusters     map[string]*tally
 	environments map[string]*tally
 	steps        map[stepKey]*tally
 	micros       map[stepKey]map[string]*tally
-	first        map[stepKey]map[string]int // order in which micro-steps came
+	place        map[stepKey]map[string]int // the earliest at which operations came to micro-steps
 }
 
 type stepKey struct {
@@ -114,20 +115,25 @@ func (t *tally) add(good bool, seconds float64) {
 func NewDigest() *Digest {
 	return &Digest{
 		workflows: make(map[string]bool), clusters: make(map[string]*tally), environments: make(map[string]*tally),
-		steps: make(map[stepKey]*tally), micros: make(map[stepKey]map[string]*tally), first: make(map[stepKey]map[string]int),
+		steps: make(map[stepKey]*tally), micros: make(map[stepKey]map[string]*tally), place: make(map[stepKey]map[string]int),
 	}
 }
 
 func of[K comparable](m map[K]*tally, key K) *tally {
-	if m[key] == nil {
-		m[key] = &tally{}
+	t := m[key]
+	if t == nil {
+		t = &tally{}
+		m[key] = t
 	}
-	return m[key]
+	return t
 }
 
 // Row adds one row.
 func (d *Digest) Row(r *Row) {
-	d.workflows[r.Workflow] = true
+	if r.Workflow != d.last { // the nodes of an operation mostly come together
+		d.workflows[r.Workflow] = true
+		d.last = r.Workflow
+	}
 	total := 0.0
 	last := 0
 	for i, s := range r.Steps {
@@ -148,16 +154,19 @@ func (d *Digest) Row(r *Row) {
 	}
 }
 
-// Micro adds what is kept of one micro-step.
-func (d *Digest) Micro(m *Micro) {
+// Micro adds what is kept of one micro-step, which was the operation's at this
+// position. The times are not kept.
+func (d *Digest) Micro(m *Micro, position int) {
 	key := stepKey{macroNumber(m.Macro), m.Instance}
-	if d.micros[key] == nil {
-		d.micros[key], d.first[key] = make(map[string]*tally), make(map[string]int)
+	micros, places := d.micros[key], d.place[key]
+	if micros == nil {
+		micros, places = make(map[string]*tally), make(map[string]int)
+		d.micros[key], d.place[key] = micros, places
 	}
-	if _, seen := d.first[key][m.Name]; !seen {
-		d.first[key][m.Name] = len(d.first[key])
+	if place, seen := places[m.Name]; !seen || position < place {
+		places[m.Name] = position
 	}
-	t := of(d.micros[key], m.Name)
+	t := of(micros, m.Name)
 	t.nodes += len(m.Seconds) + m.Failed
 	t.good += len(m.Seconds)
 	t.seconds = append(t.seconds, m.Seconds...)
@@ -171,7 +180,7 @@ func (d *Digest) Summary(p Period) *Summary {
 	}
 	for key, t := range d.steps {
 		micros := groups(d.micros[key])
-		slices.SortStableFunc(micros, func(a, b Group) int { return d.first[key][a.Name] - d.first[key][b.Name] })
+		slices.SortStableFunc(micros, func(a, b Group) int { return d.place[key][a.Name] - d.place[key][b.Name] })
 		s.Steps = append(s.Steps, StepSummary{Group: t.group(key.instance), Macro: key.macro, Micros: micros})
 	}
 	slices.SortFunc(s.Steps, func(a, b StepSummary) int {
