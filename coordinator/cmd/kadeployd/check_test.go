@@ -95,7 +95,7 @@ func TestCheckSamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := strings.NewReplacer(dir, "DIR", host, "HOST").Replace(out.String() + warnings.String())
+		got := strings.NewReplacer(dir, "DIR", host+":", "HOST:").Replace(out.String() + warnings.String())
 		golden := filepath.Join("testdata", "check-"+name+".golden")
 		if *update {
 			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {

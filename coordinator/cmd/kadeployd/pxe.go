@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kadeploy/coordinator/internal/boot"
@@ -36,6 +37,9 @@ func (s *siteProfiles) SetBootProfile(ctx context.Context, node, workflow string
 	m, known := s.machines[node]
 	if !known {
 		return fmt.Errorf("boot profile of %s: the node is in no cluster", node)
+	}
+	if p.VLAN.IsValid() {
+		m.Addresses = append(slices.Clone(m.Addresses), p.VLAN)
 	}
 	switch p.Kind {
 	case profile.MiniOS:

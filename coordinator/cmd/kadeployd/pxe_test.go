@@ -1,12 +1,14 @@
 package main
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"kadeploy/coordinator/internal/boot/profilefile"
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/config"
 	"kadeploy/coordinator/internal/identity"
@@ -64,6 +66,22 @@ func TestSiteProfiles(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "pxelinux.cfg", "n-1.site")); err != nil || !strings.Contains(string(text), "APPEND hd0 3") {
 		t.Errorf("local profile: %v, %q", err, text)
+	}
+	// In a VLAN the node has another address, and asks from either.
+	profiles.(*siteProfiles).writer.DHCP.Naming, profiles.(*siteProfiles).writer.Local.Naming = profilefile.IP, profilefile.IP
+	for n, m := range profiles.(*siteProfiles).machines {
+		m.Addresses = []netip.Addr{netip.MustParseAddr("10.0.0.7")}
+		profiles.(*siteProfiles).machines[n] = m
+	}
+	moved := local
+	moved.VLAN = netip.MustParseAddr("10.9.0.7")
+	if err := profiles.SetBootProfile(t.Context(), "n-1.site", "D-1", moved); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"10.0.0.7", "10.9.0.7"} {
+		if text, err := os.ReadFile(filepath.Join(dir, "pxelinux.cfg", name)); err != nil || !strings.Contains(string(text), "APPEND hd0 3") {
+			t.Errorf("profile for %s: %v, %q", name, err, text)
+		}
 	}
 	if err := profiles.SetBootProfile(t.Context(), "n-2.site", "D-1", local); err == nil || !strings.Contains(err.Error(), "n-2.site") {
 		t.Errorf("a node of no cluster: %v", err)

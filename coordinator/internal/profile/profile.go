@@ -2,6 +2,8 @@
 // shared by the step that sets it, the store that keeps it and the boot service that serves it.
 package profile
 
+import "net/netip"
+
 // Kind is what a profile boots.
 type Kind string
 
@@ -29,6 +31,10 @@ type Profile struct {
 	// boots the disk as the firmware would, so they serve only those who write classical profile files.
 	Partition int // 0: the disk's own boot record
 	System    System
+
+	// VLAN is the node's address in the VLAN that it is moved to: there it asks from
+	// that one. Zero: it stays. It serves only those who write files for addresses.
+	VLAN netip.Addr
 }
 
 // System is a deployed system, for boot loaders that load its kernel by themselves.

@@ -31,9 +31,9 @@ func bootProfile(t *workflow.Task, node string) (profile.Profile, error) {
 		m := t.Cluster.MiniOS
 		return profile.Profile{Kind: profile.MiniOS, Kernel: m.Kernel, Initrd: m.Initrd, Params: m.Params}, nil
 	case t.Argument == workflow.ToCustom, t.Argument == workflow.ToLocal && r.PXEProfile != "":
-		return profile.Profile{Kind: profile.Custom, Script: r.PXEProfile, Singularity: r.PXESingularities[node], User: r.User}, nil
+		return profile.Profile{Kind: profile.Custom, Script: r.PXEProfile, Singularity: r.PXESingularities[node], User: r.User, VLAN: r.VLANAddrs[node]}, nil
 	case t.Argument == workflow.ToLocal:
-		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition), System: deployedSystem(t)}, nil
+		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition), System: deployedSystem(t), VLAN: r.VLANAddrs[node]}, nil
 	}
 	return profile.Profile{}, fmt.Errorf("boot profile %q is not one that this coordinator serves: deploy or local", t.Argument)
 }
