@@ -43,7 +43,7 @@ func script(size int, dir string) string {
 	if dir != "" {
 		dirs = quote(dir)
 	}
-	s := `umask 077; d=; trap 'test -z "$d" || rm -rf "$d"' EXIT; trap 'exit 1' HUP INT TERM; ` +
+	s := `umask 077; d=; trap 'test -z "$d" || rm -rf "$d"' EXIT; trap 'exit 1' HUP INT TERM PIPE; ` +
 		`for t in ` + dirs + `; do d=$(mktemp -d "$t/kascade.XXXXXXXXXX" 2>/dev/null) || { d=; continue; }; ` +
 		`echo exit 0 2>/dev/null >"$d/try" && chmod 700 "$d/try" && "$d/try" </dev/null 2>/dev/null && break; rm -rf "$d"; d=; done; ` +
 		`test -n "$d" || { echo "no place for the program: nothing can be written and executed in "` + dirs + ` >&2; exit 1; }; ` +
