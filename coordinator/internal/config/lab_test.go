@@ -24,7 +24,7 @@ func TestLab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Reason, "nothing tells them what to boot") {
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Reason, "nothing tells nodes what to boot") {
 		t.Errorf("warnings %v, want only that nothing tells nodes what to boot", c.Warnings)
 	}
 	if got := len(c.Site.Clusters[0].Nodes); got != 3 || c.Server.API.Socket != lab.Socket || len(c.Server.Rights.Almighty) != 2 {

@@ -82,7 +82,7 @@ func (l *loader) server(f *file) Server {
 		s.Authentication.localOnly()
 	}
 	if s.Boot == nil && s.PXE == nil {
-		f.warn(n.Get("boot"), "Neither 'boot' nor 'pxe' is given: nodes can be switched, but nothing tells them what to boot")
+		f.warn(n.Get("boot"), "Neither 'boot' nor 'pxe' is given: nothing tells nodes what to boot")
 	}
 	f.without(network, "buffers adapt themselves", "tcp_buffer_size")
 	f.without(n.Get("external"), "images are sent by the built-in kascade, commands by the nodes' agents", "default_connector", "taktuk", "bittorrent", "kastafior", "kascade")
