@@ -4,7 +4,7 @@
 set -eu
 
 packages='
-	bzip2 ca-certificates cpio gzip make tar xz-utils zstd
+	acl attr bzip2 ca-certificates cpio gzip libcap2-bin make tar xz-utils zstd
 	protobuf-compiler
 	dosfstools btrfs-progs e2fsprogs fdisk gdisk parted util-linux xfsprogs
 	iproute2 openssh-client openssh-server procps
@@ -12,7 +12,7 @@ packages='
 	openipmi
 	ipxe-qemu ovmf qemu-system-x86 seabios
 '
-# why, line by line: archives and the build; code made from .proto files; file systems and
+# why, line by line: archives, what they hold, and the build; code made from .proto files; file systems and
 # partition tables (tests of the agent); the lab's network, logins, an sshd for tests, a look at processes;
 # roots of the mini-OS and of the demo environment; a simulated BMC; the lab's machines and their firmware.
 
