@@ -67,7 +67,7 @@ func describe(w io.Writer, cfg *config.Config) {
 	line("image cache", "%s, %d MiB", s.Cache.Directory, s.Cache.Size>>20)
 	line("local users", "%s", cmp.Or(s.API.Socket, "no Unix socket"))
 	line("other users", "%s", overTCP(s))
-	line("agents dial", "%s", agentsDial(s))
+	line("agents dial", "%s", agentsAddress(s))
 	line("nodes boot", "%s", booting(s))
 	line("images", "%s", sending(&s.Kascade))
 	for _, c := range cfg.Site.Clusters {
@@ -98,14 +98,6 @@ func overTCP(s *config.Server) string {
 		return address + ", but none is believed: no method in 'authentication'"
 	}
 	return address + ", proved by " + strings.Join(methods, ", ")
-}
-
-func agentsDial(s *config.Server) string {
-	host := s.Agents.Address
-	if host == "" && s.Boot != nil && s.Boot.Address.IsValid() {
-		host = s.Boot.Address.Addr().String()
-	}
-	return net.JoinHostPort(cmp.Or(host, s.Hostname), strconv.Itoa(s.Agents.Port))
 }
 
 func booting(s *config.Server) string {

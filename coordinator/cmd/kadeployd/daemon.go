@@ -248,7 +248,7 @@ func (d *daemon) buildBoot() (err error) {
 		Interface: b.Interface, Address: b.Address, Nodes: nodes,
 		Router: b.DHCP.Router, DNS: b.DHCP.DNS, Lease: b.DHCP.Lease,
 		Repository: b.Repository, Loaders: b.Loaders, UEFILoader: b.UEFILoader, UserFiles: b.UserFiles, Overlay: overlay,
-		Coordinator: d.agentsAddress(), Fingerprint: session.Fingerprint(d.cert.Certificate[0]), Params: b.Params,
+		Coordinator: agentsAddress(&d.cfg.Server), Fingerprint: session.Fingerprint(d.cert.Certificate[0]), Params: b.Params,
 		HTTPPort: b.HTTPPort, TFTPPort: b.TFTPPort, NoDHCP: !b.DHCP.Enabled, NoTFTP: !b.TFTP,
 		RouterAdvertisement: b.RouterAdvertisements,
 		Profiles:            d.store, Tokens: d.store, Logger: d.log,
@@ -257,12 +257,12 @@ func (d *daemon) buildBoot() (err error) {
 }
 
 // agentsAddress is where nodes' agents dial.
-func (d *daemon) agentsAddress() string {
-	host := d.cfg.Server.Agents.Address
-	if b := d.cfg.Server.Boot; host == "" && b != nil && b.Address.IsValid() {
-		host = b.Address.Addr().String()
+func agentsAddress(s *config.Server) string {
+	host := s.Agents.Address
+	if host == "" && s.Boot != nil && s.Boot.Address.IsValid() {
+		host = s.Boot.Address.Addr().String()
 	}
-	return net.JoinHostPort(cmp.Or(host, d.cfg.Server.Hostname), strconv.Itoa(d.cfg.Server.Agents.Port))
+	return net.JoinHostPort(cmp.Or(host, s.Hostname), strconv.Itoa(s.Agents.Port))
 }
 
 // serve opens all ports and serves until ctx ends; then it takes no more orders,

@@ -74,7 +74,7 @@ func (d *daemon) profiles() (steps.Profiles, error) {
 		return d.store, nil
 	}
 	s := &siteProfiles{
-		Profiles: d.store, tokens: d.store, coordinator: d.agentsAddress(), fingerprint: session.Fingerprint(d.cert.Certificate[0]),
+		Profiles: d.store, tokens: d.store, coordinator: agentsAddress(&d.cfg.Server), fingerprint: session.Fingerprint(d.cert.Certificate[0]),
 		writer: &profilefile.Writer{
 			DHCP: place(pxe.DHCP, &d.cfg.Server), Network: place(pxe.NetworkBoot, &d.cfg.Server), Local: place(pxe.LocalBoot, &d.cfg.Server),
 		},

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -48,7 +50,10 @@ func (l *loader) topology(n *tree.Node) (file string, order []string) {
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return file, nil // existing has noted it
+		if !errors.Is(err, fs.ErrNotExist) { // which existing has noted
+			n.Fail("%v: let the coordinator read the file", err)
+		}
+		return file, nil
 	}
 	defer f.Close()
 	if order, err = kascade.ParseTopology(f, file); err != nil {
