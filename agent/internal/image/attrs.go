@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kadeploy/proto/image/posixacl"
 )
 
 // attrs is what an archive says of an inode, beside its content.
@@ -66,8 +68,8 @@ func (a *attrs) addACL(name, text string) error {
 	if strings.TrimSpace(text) == "" {
 		return nil
 	}
-	value, err := encodeACL(text, func(uint16, string) (uint32, bool) { return 0, false })
-	if errors.Is(err, errNamedID) {
+	value, err := posixacl.Encode(text, func(uint16, string) (uint32, bool) { return 0, false })
+	if errors.Is(err, posixacl.ErrNamedID) {
 		a.acls = append(a.acls, namedACL{name, text})
 		return nil
 	}

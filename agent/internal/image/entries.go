@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"kadeploy/proto/image/posixacl"
 )
 
 // regular creates a file and hands its content to the writers.
@@ -243,7 +245,7 @@ func (x *extractor) settle() error {
 			if ids == nil {
 				ids = readNames(x.root)
 			}
-			value, err := encodeACL(acl.text, ids.id)
+			value, err := posixacl.Encode(acl.text, ids.id)
 			if err != nil {
 				return fmt.Errorf("extract %s: %w (in etc/passwd and etc/group of the image)", p.name, err)
 			}

@@ -69,14 +69,3 @@ func hasHuge(archive []byte) bool {
 		}
 	}
 }
-
-func FuzzEncodeACL(f *testing.F) {
-	f.Add("user::rw-,user:1000:rwx,group::r--,mask::rwx,other::---")
-	f.Add("default:user:joe:rwx:1000\nother:r-x # effective")
-	f.Fuzz(func(t *testing.T, text string) {
-		value, err := encodeACL(text, func(uint16, string) (uint32, bool) { return 1, true })
-		if err == nil && (len(value)-4)%8 != 0 {
-			t.Errorf("encodeACL(%q) has %d bytes, want 4 + a multiple of 8", text, len(value))
-		}
-	})
-}
