@@ -69,9 +69,9 @@ func (s Script) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("run %s: %w", path, err)
 		}
 	}
-	// The shell splits the arguments into words as its user expects, and makes way
-	// for the program: quotes and commas in them mean what they mean in a shell.
-	return s.run(ctx, sh, "-c", `exec "$0" `+s.Arguments, path)
+	// The shell makes words of the arguments, as their author expects: quotes, commas,
+	// variables and redirections in them mean what they mean in a shell.
+	return s.run(ctx, sh, "-c", `"$0" `+s.Arguments, path)
 }
 
 func (s Script) run(ctx context.Context, path string, args ...string) error {

@@ -29,6 +29,7 @@ func TestRun(t *testing.T) {
 		{"content without an interpreter", Script{Content: []byte("echo plain\n")}, "plain\n"},
 		{"line", Script{Line: "echo $(echo a; echo b) >&1 | tr a-b A-B"}, "A B\n"},
 		{"program", Script{Path: program, Arguments: `--net debian,names "it's one" $KADEPLOY_X`, Variables: map[string]string{"KADEPLOY_X": "v"}}, "<--net><debian,names><it's one><v>"},
+		{"program and more", Script{Path: program, Arguments: `a 2>/dev/null && echo " done"`}, "<a> done\n"},
 		{"directory", Script{Line: "pwd", Directory: "/usr"}, "/usr\n"},
 		{"background child", Script{Line: "sleep 60 & echo gone"}, "gone\n"},
 	} {

@@ -254,9 +254,6 @@ func checkTarget(req *workflow.Request) error {
 	if req.Env.Image.Kind == "fsa" {
 		return apperr.New(apperr.InvalidEnvironment, "images of kind fsa cannot be deployed by this version; make a tar or a dd image of it")
 	}
-	if req.Env.Preinstall != nil {
-		return apperr.New(apperr.InvalidEnvironment, "preinstalls are not run by this version; remove 'preinstall' from the description, and prepare the disk by the cluster's partitioning script")
-	}
 	if req.BlockDevice == "" || req.Partition != "" {
 		return nil
 	}

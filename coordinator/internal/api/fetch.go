@@ -55,11 +55,30 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 			}
 			req.Files.Postinstalls = append(req.Files.Postinstalls, file)
 		}
+		if err := s.grabSiteArchives(ctx, req, note); err != nil {
+			return err
+		}
 		if err := s.grabBootFiles(ctx, req, get); err != nil {
 			return err
 		}
 		return s.grabOperations(ctx, c, req, client, note)
 	}
+}
+
+// grabSiteArchives fetches the preinstalls and postinstalls of the clusters' sites.
+// Users' limits of size are not theirs.
+func (s *server) grabSiteArchives(ctx context.Context, req *workflow.Request, note func(level int, text string)) error {
+	req.Files.Site = make(map[string]workflow.File)
+	for _, path := range req.SiteArchives() {
+		uri := "server://" + path
+		note(noteLevel, "Grab the site's archive "+path)
+		file, err := s.Files.Fetch(ctx, FileRequest{URI: uri, Site: true, What: "site's archive", Keep: true, Holder: req.ID})
+		if err != nil {
+			return asFailure("site's archive", uri, err)
+		}
+		req.Files.Site[path] = file
+	}
+	return nil
 }
 
 // fetchOthers is fetchAll for operations that install nothing but keys.

@@ -30,6 +30,7 @@ type entry struct {
 	verdict  workflow.Verdict
 	err      string
 	out      string // end of the last output of a command on it
+	printing string // of one that still runs
 	span     int    // index of its open span
 	passed   []passage
 	stages   []stage // by macro-step

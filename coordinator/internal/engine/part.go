@@ -192,6 +192,9 @@ func (p *part) task(r workflow.Run) *workflow.Task {
 		Output: func(node, command, stdout, stderr string, status int) {
 			f.locked(func() { f.output(node, command, stdout, stderr, status) })
 		},
+		Printed: func(node, command, stdout, stderr string) {
+			f.locked(func() { f.printed(node, command, stdout, stderr) })
+		},
 		Progress: func(progress workflow.Progress) {
 			f.locked(func() {
 				f.book.progress = &progress

@@ -124,11 +124,24 @@ func (f *flow) takeDebug(node string) []workflow.Line {
 // output notes what a command printed on a node. f.mu is held.
 func (f *flow) output(node, command, stdout, stderr string, status int) {
 	stdout, stderr = clip(stdout), clip(stderr)
-	if e := f.book.nodes[node]; e != nil && stdout != "" {
-		e.out = stdout
+	if e := f.book.nodes[node]; e != nil {
+		if all := e.printing + stdout; all != "" {
+			e.out = clip(all)
+		}
+		e.printing = ""
 	}
 	if f.req.Debug {
 		f.debug.debug(time.Now(), node, command, stdout, stderr, strconv.Itoa(status))
+	}
+}
+
+// printed notes what a command printed that still runs. f.mu is held.
+func (f *flow) printed(node, command, stdout, stderr string) {
+	if e := f.book.nodes[node]; e != nil {
+		e.printing = clip(e.printing + stdout)
+	}
+	if f.req.Debug {
+		f.debug.debug(time.Now(), node, command, clip(stdout), clip(stderr), "running")
 	}
 }
 

@@ -84,8 +84,24 @@ func (n nodes) run(ctx context.Context, t *workflow.Task, node, what string, req
 		if err != nil {
 			return nil, err
 		}
+		if request.TimeoutMs == 0 {
+			request.TimeoutMs = ownLimit(ctx)
+		}
 		return agent.Run(ctx, request)
 	})
+}
+
+// ownLimit is the time that a command on a node gets, in milliseconds; 0 is none.
+// It ends a little before the call does, so that the node can still say what was
+// printed last.
+func ownLimit(ctx context.Context) uint64 {
+	const margin = 2 * time.Second
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	left := time.Until(deadline)
+	return uint64(max(left-margin, left*9/10, time.Millisecond).Milliseconds())
 }
 
 // runStream is a stream of RunReply; both Run and InstallBootloader give one.
@@ -100,13 +116,15 @@ func (n nodes) output(t *workflow.Task, node, what string, open func() (runStrea
 		return plain(err)
 	}
 	var stdout, stderr tail
+	looking := showWhileRunning(t, node, what, &stdout, &stderr)
 	exit, err := follow(stream, &stdout, &stderr)
+	looking()
 	code := -1
 	if exit != nil {
 		code = int(exit.Status)
 	}
 	if t.Output != nil {
-		t.Output(node, what, stdout.String(), stderr.String(), code)
+		t.Output(node, what, stdout.take(), stderr.take(), code)
 	}
 	switch {
 	case err != nil && exit == nil:
@@ -119,6 +137,36 @@ func (n nodes) output(t *workflow.Task, node, what string, open func() (runStrea
 		return fmt.Errorf("%s: exit status %d%s", what, exit.Status, last(&stdout, &stderr))
 	}
 	return nil
+}
+
+// showEvery is how often the output of a command that still runs is shown.
+const showEvery = 3 * time.Second
+
+// showWhileRunning shows what a command prints while it runs, until stop is called.
+func showWhileRunning(t *workflow.Task, node, what string, stdout, stderr *tail) (stop func()) {
+	if t.Printed == nil {
+		return func() {}
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(showEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-ticker.C:
+				if out, err := stdout.take(), stderr.take(); out != "" || err != "" {
+					t.Printed(node, what, out, err)
+				}
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
+	}
 }
 
 func follow(stream runStream, stdout, stderr *tail) (exit *agentv1.Exit, err error) {

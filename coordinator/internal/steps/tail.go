@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 )
 
 // Sizes of what is kept of a command's output, in bytes and lines.
@@ -12,18 +13,38 @@ const (
 	lastLines = 5
 )
 
-// tail keeps the end of what is written to it.
-type tail struct{ b []byte }
+// tail keeps the end of what is written to it. It may be read meanwhile.
+type tail struct {
+	mu    sync.Mutex
+	b     []byte
+	taken int // how much of b was taken
+}
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.b = append(t.b, p...)
 	if excess := len(t.b) - keptBytes; excess > 0 {
 		t.b = append(t.b[:0], t.b[excess:]...)
+		t.taken = max(t.taken-excess, 0)
 	}
 	return len(p), nil
 }
 
-func (t *tail) String() string { return string(t.b) }
+// take returns what was written since it was called last; String is not changed by it.
+func (t *tail) take() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := string(t.b[t.taken:])
+	t.taken = len(t.b)
+	return text
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
+}
 
 // last is the end of what a command printed, its errors if there are any, for
 // the end of a message.

@@ -89,6 +89,7 @@ var macros = [...]string{SetDeploymentEnv, BroadcastEnv, BootNewEnv}
 var prepareDisk = []MicroStep{
 	{StartupScript, ""},
 	{SendKeyInDeployEnv, ""},
+	{ManageAdminPreInstall, ""},
 	{CreatePartitionTable, ""},
 	{FormatDeployPart, ""},
 	{MountDeployPart, ""},

@@ -153,6 +153,13 @@ func TestPlan(t *testing.T) {
 		{"previous environment not trusted", func(r *Request, _ *cluster.Cluster) { r.Env.Options.TrustPreviousEnv = &no }, map[string]string{
 			trusted: "", untrusted: "", "0 SetDeploymentMiniOSUntrusted": ordinaryPlan()[untrusted],
 		}},
+		{"the site's preinstalls and postinstalls", func(_ *Request, c *cluster.Cluster) {
+			c.Preinstalls, c.Postinstalls = []cluster.Archive{{}}, []cluster.Archive{{}}
+		}, map[string]string{
+			trusted:   strings.Replace(ordinaryPlan()[trusted], "send_key_in_deploy_env", "send_key_in_deploy_env manage_admin_pre_install", 1),
+			untrusted: strings.Replace(ordinaryPlan()[untrusted], "send_key_in_deploy_env", "send_key_in_deploy_env manage_admin_pre_install", 1),
+			kascade:   strings.Replace(ordinaryPlan()[kascade], "manage_user_post_install", "manage_admin_post_install manage_user_post_install", 1),
+		}},
 		{"preinstall", func(r *Request, _ *cluster.Cluster) { r.Env.Preinstall = &env.Archive{} }, map[string]string{
 			trusted: "", untrusted: "",
 			"0 SetDeploymentEnvUntrustedCustomPreInstall": "switch_pxe(deploy) reboot(soft) wait_reboot(deploy classical) send_key_in_deploy_env manage_admin_pre_install",

@@ -36,9 +36,9 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case DecompressEnvironment:
 		return r.Env.Image.Kind != "fsa"
 	case ManageAdminPreInstall:
-		return r.Env.Preinstall == nil
+		return r.Env.Preinstall == nil && len(p.cluster.Preinstalls) == 0
 	case ManageAdminPost:
-		return true // no admin postinstall can be configured
+		return len(p.cluster.Postinstalls) == 0 || !p.supported()
 	case ManageUserPost:
 		return len(r.Env.Postinstalls) == 0 || !p.supported()
 	case SendKey:

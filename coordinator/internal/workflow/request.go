@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
@@ -81,7 +82,26 @@ type ClusterNodes struct {
 type Files struct {
 	Image        File
 	Preinstall   *File
-	Postinstalls []File // same order as in the description
+	Postinstalls []File          // same order as in the description
+	Site         map[string]File `json:",omitempty"` // the sites' own pre- and postinstalls, by their path on the server
+}
+
+// SiteArchives are the paths of the clusters' own preinstalls and postinstalls
+// that a deployment needs. A description's preinstall stands in for the sites'.
+func (r *Request) SiteArchives() []string {
+	var paths []string
+	for _, c := range r.Clusters {
+		all := c.Cluster.Postinstalls
+		if r.Env.Preinstall == nil {
+			all = slices.Concat(c.Cluster.Preinstalls, all)
+		}
+		for _, a := range all {
+			if !slices.Contains(paths, a.File) {
+				paths = append(paths, a.File)
+			}
+		}
+	}
+	return paths
 }
 
 // File is one cached, immutable file.
@@ -112,6 +132,9 @@ type Task struct {
 	Note func(level int, text string)
 	// Output records what a command on a node printed (debug view, and failure reports).
 	Output func(node, command, stdout, stderr string, status int)
+	// Printed shows what a command that still runs has printed since it was last called; what Output
+	// gets in the end begins after that. Nil: nobody looks on.
+	Printed func(node, command, stdout, stderr string)
 	// Progress tells how far a long step is, for the live view.
 	Progress func(p Progress)
 }

@@ -47,11 +47,18 @@ func built(t *testing.T, variable, target string, files ...string) string {
 // start brings up a lab and its coordinator, and takes both down at the end.
 func start(t *testing.T, nodes int) *rig {
 	t.Helper()
+	return startLab(t, lab.Options{Nodes: nodes}, nil)
+}
+
+// startLab is start for a lab that is not like the others. adapt changes the
+// site's files before the coordinator reads them.
+func startLab(t *testing.T, options lab.Options, adapt func(*rig)) *rig {
+	t.Helper()
 	r := &rig{t: t, dir: t.TempDir()}
 	r.bin = built(t, "KADEPLOY_BIN", "build", "kadeployd", "kadeploy", "lab")
 	minios := built(t, "KADEPLOY_MINIOS", "minios", "vmlinuz", "initrd.img")
 	r.envs = built(t, "KADEPLOY_ENVIRONMENT", "environment", "debian12-min.dsc", "debian12-min.tar.zst")
-	r.Lab = labtest.Up(t, lab.Options{Nodes: nodes})
+	r.Lab = labtest.Up(t, options)
 	for _, key := range []string{"deploy", "user"} {
 		r.must(exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", r.path(key)))
 	}
@@ -61,6 +68,9 @@ func start(t *testing.T, nodes int) *rig {
 	}
 	if err := site.Write(r.opts); err != nil {
 		t.Fatal(err)
+	}
+	if adapt != nil {
+		adapt(r)
 	}
 	r.startDaemon()
 	return r

@@ -1,0 +1,43 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"kadeploy/minios/lab"
+)
+
+// TestUEFI deploys a machine that boots by UEFI: it enters the system by kexec,
+// and then boots it from its own disk, with the system's own grub.
+func TestUEFI(t *testing.T) {
+	r := startLab(t, lab.Options{Nodes: 1, UEFI: true}, nil)
+	begin := time.Now()
+	out := r.deploy("-a", r.envs+"/debian12-min.dsc", "-m", "node-1.lab", "--force-steps", once, "-d")
+	same(t, "nodes that are up", out.ok, "node-1.lab")
+	if t.Failed() {
+		return
+	}
+	t.Logf("deployed after %.0f s", time.Since(begin).Seconds())
+	checkSystem(t, r, "node-1")
+	for command, want := range map[string]string{
+		"test -d /sys/firmware/efi && echo uefi":                                                 "uefi",
+		"findmnt -no FSTYPE /boot/efi || lsblk -no FSTYPE /dev/disk/by-partlabel/KDPL_EFI_disk0": "vfat",
+	} {
+		if got := r.login("node-1", command); got != want {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+
+	begin = time.Now()
+	reboot := r.run("kareboot3", "-r", "simple", "-l", "hard", "-m", "node-1.lab")
+	if reboot.status != 0 {
+		t.Fatalf("kareboot3: %s", reboot)
+	}
+	t.Logf("rebooted after %.0f s", time.Since(begin).Seconds())
+	checkSystem(t, r, "node-1")
+	line := r.login("node-1", "cat /proc/cmdline; test -d /sys/firmware/efi && echo uefi")
+	if !strings.Contains(line, "BOOT_IMAGE=") || !strings.HasSuffix(line, "uefi") {
+		t.Errorf("node-1 was not booted by its own grub, by UEFI: %s", line)
+	}
+}
