@@ -91,7 +91,7 @@ var ranks = map[string]int{
 	"cluster": 1, "env": 1, "nodeset": 1, "stats": 1,
 	"workflow": 2,
 	// drivers
-	"engine": 3, "steps": 3, "command": 3,
+	"engine": 3, "steps": 3, "command": 3, "timeline": 3,
 	// adapters
 	"api": 4, "auth": 4, "boot": 4, "borrow": 4, "broadcast": 4, "config": 4, "console": 4, "fleet": 4, "identity": 4, "imagecache": 4,
 	"power": 4, "probe": 4, "rights": 4, "store": 4, "vlan": 4,
@@ -99,7 +99,7 @@ var ranks = map[string]int{
 	"manual": 0, "clientconf": 4, "ui": 4, "client": 5, "cli": 6,
 }
 
-var pure = []string{"expression", "apperr", "customops", "loan", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow", "manual"}
+var pure = []string{"expression", "apperr", "customops", "loan", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow", "timeline", "manual"}
 
 var frontend = []string{"client", "ui", "cli", "clientconf"}
 

@@ -174,6 +174,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	d.engine, err = engine.New(engine.Config{
 		Steps: table, Journal: journal, States: d.store, Logger: d.log,
 		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean,
+		Witness: witness{d.fleet, d.consoles, d.log}, Stories: d.store,
 		OnEnd: d.ended,
 	})
 	if err != nil {
@@ -219,6 +220,7 @@ func (d *daemon) buildAPI() (err error) {
 		VLANs:         d.vlans,
 		Stats:         d.store,
 		History:       d.store,
+		Stories:       d.store,
 		Sizes:         d.files,
 		Consoles:      consoles{d.consoles},
 		Lender:        d.loans,

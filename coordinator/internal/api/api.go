@@ -62,6 +62,13 @@ type Observer interface {
 	Status(id string) (workflow.Status, bool)
 	Live(id string) (workflow.Live, bool)
 	Timeline(id string) ([]workflow.Span, bool)
+	Story(id string) (*workflow.Story, bool)
+}
+
+// Stories keeps what is known of operations that the engine has forgotten.
+type Stories interface {
+	// Story is nil if none is kept.
+	Story(ctx context.Context, id string) (*workflow.Story, error)
 }
 
 // Environment is a registered environment.
@@ -214,6 +221,7 @@ type Config struct {
 	VLANs         VLANs     // optional: without it there are none
 	Stats         Stats     // optional: without it /stats does not exist
 	History       History   // optional: without it nothing is expected of a plan
+	Stories       Stories   // optional: without it timelines are gone with their operations
 	Sizes         Sizes     // optional: without it the size of an image is not known
 	Limits        Limits    // optional: 20 MiB each
 	Verbosity     int       // of clients that ask for none; 3 if 0

@@ -67,6 +67,7 @@ func (s *server) operation(kind workflow.Kind, collection map[string]handler) []
 		{path: []string{op, "*", "error"}, verbs: get(s.getError)},
 		{path: []string{op, "*", "live"}, verbs: get(s.getLive)},
 		{path: []string{op, "*", "timeline"}, verbs: get(s.getTimeline)},
+		{path: []string{op, "*", "story"}, verbs: get(s.getStory)},
 		{path: []string{op, "*", "events"}, verbs: get(s.streamEvents), text: true},
 	}
 }

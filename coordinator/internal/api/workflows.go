@@ -235,11 +235,41 @@ func (s *server) getLive(kind workflow.Kind) handler {
 
 func (s *server) getTimeline(kind workflow.Kind) handler {
 	return func(c *call) (any, error) {
-		v, err := s.ownView(c, kind)
+		story, err := s.story(c, kind)
 		if err != nil {
 			return nil, err
 		}
-		spans, _ := s.Workflows.Timeline(v.ID)
-		return list(spans), nil
+		return list(story.Spans), nil
 	}
+}
+
+func (s *server) getStory(kind workflow.Kind) handler {
+	return func(c *call) (any, error) {
+		story, err := s.story(c, kind)
+		if err != nil {
+			return nil, err
+		}
+		story.Spans, story.Failures = list(story.Spans), list(story.Failures)
+		return story, nil
+	}
+}
+
+// story is that of a workflow that runs, or is over and maybe forgotten by the engine.
+func (s *server) story(c *call, kind workflow.Kind) (*workflow.Story, error) {
+	id := c.args[0]
+	story, ok := s.Workflows.Story(id)
+	if !ok && s.Stories != nil {
+		kept, err := s.Stories.Story(c.r.Context(), id)
+		if err != nil {
+			return nil, err
+		}
+		story, ok = kept, kept != nil
+	}
+	if !ok || story.Kind != kind {
+		return nil, apperr.New(apperr.InvalidWorkflowID, "there is no %s %s, and no timeline of it is kept", kind, id)
+	}
+	if !c.caller.Admin && c.caller.User != story.User {
+		return nil, apperr.Forbidden("%s belongs to user %s", id, story.User)
+	}
+	return story, nil
 }

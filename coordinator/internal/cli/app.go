@@ -171,6 +171,7 @@ karights3 and kastat3 this program behaves like the command of that name.
 		a.rightsCommand("rights"),
 		statistics,
 		a.watchCommand(),
+		a.timelineCommand(),
 		a.completionCommand(),
 		a.manCommand(),
 	)

@@ -1,103 +1,170 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
-	"kadeploy/coordinator/internal/nodeset"
+	"github.com/spf13/cobra"
+
+	"kadeploy/coordinator/internal/client"
+	"kadeploy/coordinator/internal/manual"
+	"kadeploy/coordinator/internal/timeline"
 	"kadeploy/coordinator/internal/workflow"
 )
 
-// maxColumns is up to how many nodes a timeline has a column for each.
-const maxColumns = 6
+// plainColumns is the width of a chart that does not go to a terminal.
+const plainColumns = 120
 
-// row is one micro-step of one attempt of an instance, and how long nodes were in it.
-type row struct {
-	instance, micro string
-	attempt         int
-	seconds         map[string]float64
+// timelineOf is kadeploy timeline.
+type timelineOf struct {
+	generic
+	all bool
+	svg string
 }
 
-// rowsOf groups spans that ended by micro-step, in the order of their first start.
-func rowsOf(spans []workflow.Span) (rows []*row, nodes []string) {
-	type key struct {
-		instance, micro string
-		attempt         int
+func (a *App) timelineCommand() *cobra.Command {
+	t := &timelineOf{generic: generic{app: a}}
+	cmd := &cobra.Command{
+		Use:   "timeline WID [options]",
+		Short: "Show where the time of an operation went, and what failed nodes said last",
+		Long: `Show an operation that runs, or that ended in the last 30 days: when each node was in which
+micro-step and when it waited for others, which stays the end of the operation hung on, and what
+the console and the agent of each node that failed said last.
+
+` + exitCodes,
+		Example: "  kadeploy timeline D-95736c68-2bf2-48d9-a0f6-2c85cef7da54\n  kadeploy timeline $(cat wid) --svg run.svg",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 { // -v and -I need none
+				return nil
+			}
+			return manual.Words("WID")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if asked, err := t.asked(cmd.Context()); asked {
+				return err
+			}
+			if len(args) == 0 {
+				return mistake("Give the ID of an operation: kadeploy3 prints it, and `kastat3 -a -f wid` lists those of the past")
+			}
+			return t.do(cmd.Context(), args[0])
+		},
+		ValidArgsFunction: t.operations,
 	}
-	spans = slices.Clone(spans)
-	slices.SortStableFunc(spans, func(a, b workflow.Span) int { return a.Started.Compare(b.Started) })
-	byKey := make(map[key]*row)
-	for _, s := range spans {
-		if s.Ended.IsZero() {
-			continue
-		}
-		k := key{s.Instance, s.Micro, s.Attempt}
-		r := byKey[k]
-		if r == nil {
-			r = &row{s.Instance, s.Micro, s.Attempt, make(map[string]float64)}
-			byKey[k] = r
-			rows = append(rows, r)
-		}
-		r.seconds[s.Node] += s.Ended.Sub(s.Started).Seconds()
-		nodes = append(nodes, s.Node)
-	}
-	nodes = unique(nodes)
-	nodeset.Sort(nodes)
-	return rows, nodes
+	cmd.Flags().BoolVarP(&t.all, "all", "a", false, "draw all nodes, not just as many as a screen holds")
+	cmd.Flags().StringVar(&t.svg, "svg", "", "write the chart as a picture into `FILE` (-: to the output)")
+	t.generic.define(cmd)
+	return cmd
 }
 
-// writeTimeline prints the seconds that nodes spent in each micro-step.
-func writeTimeline(w io.Writer, spans []workflow.Span) {
-	rows, nodes := rowsOf(spans)
-	if len(rows) == 0 {
+func (t *timelineOf) do(ctx context.Context, id string) error {
+	id = strings.TrimSpace(id)
+	path, _, err := kindOf(id)
+	if err != nil {
+		return err
+	}
+	all, err := t.sessions(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeAll(all)
+	var op client.Operation
+	op.ID = id
+	op.Resources.Resource = path + client.PathOf(id)
+	story, err := storyOf(ctx, all, op)
+	if err != nil {
+		return err
+	}
+	switch out := t.app.Stdout; {
+	case t.json:
+		return json.NewEncoder(out).Encode(story)
+	case t.svg == "-":
+		return drawing(story).WriteSVG(out, title(story))
+	case t.svg != "":
+		return writeSVG(t.svg, story)
+	}
+	width := plainColumns
+	if t.app.Terminal != nil && t.app.Terminal() > 0 {
+		width = t.app.Terminal()
+	}
+	return writeStory(t.app.Stdout, story, width, t.all)
+}
+
+// storyOf is from the first of the servers that has it; the error is the last one's.
+func storyOf(ctx context.Context, all []*session, op client.Operation) (story *workflow.Story, err error) {
+	for _, s := range all {
+		if story, err = s.Story(ctx, op); err == nil {
+			return story, nil
+		}
+	}
+	return nil, fmt.Errorf("timeline of %s: %w", op.ID, err)
+}
+
+func drawing(s *workflow.Story) *timeline.Chart { return timeline.New(s.Spans, time.Now()) }
+
+// title is one line about the operation.
+func title(s *workflow.Story) string {
+	text := fmt.Sprintf("%s: %s of %s", s.ID, s.Kind, s.User)
+	if s.Env != "" {
+		text += ", " + s.Env
+	}
+	text += ", " + s.Started.Local().Format("2006-01-02 15:04:05")
+	if s.Ended.IsZero() {
+		return text + ", running"
+	}
+	return text + fmt.Sprintf(", %.1f s", s.Ended.Sub(s.Started).Seconds())
+}
+
+// writeSVG puts the picture into its place when it is whole.
+func writeSVG(file string, s *workflow.Story) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return fmt.Errorf("write the picture: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // gone already if all went well
+	err = errors.Join(drawing(s).WriteSVG(tmp, title(s)), tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("write the picture: %w", err)
+	}
+	return nil
+}
+
+// writeStory prints the chart and what failed nodes said.
+func writeStory(w io.Writer, s *workflow.Story, width int, all bool) error {
+	fmt.Fprintf(w, "%s\n\n", title(s))
+	if err := drawing(s).WriteText(w, width, all); err != nil {
+		return err
+	}
+	for i := range s.Failures {
+		e := &s.Failures[i]
+		fmt.Fprintf(w, "\n%s failed in %s-%s, attempt %d, at %s:\n  %s\n", e.Node, e.Instance, e.Micro, e.Attempt+1,
+			e.Time.Local().Format("15:04:05"), strings.ReplaceAll(strings.TrimSpace(e.Reason), "\n", "\n  "))
+		writeSaid(w, "its console said last", e.Console)
+		writeSaid(w, "its agent and kernel said last", e.Agent)
+	}
+	return nil
+}
+
+// saidLines is how many lines of a console are shown in a text; --json has all that is kept.
+const saidLines = 25
+
+func writeSaid(w io.Writer, what, text string) {
+	text = strings.TrimRight(text, "\n ")
+	if text == "" {
 		return
 	}
-	fmt.Fprintf(w, "\nSeconds per micro-step\n%-52s", "")
-	if len(nodes) <= maxColumns {
-		for _, n := range nodes {
-			label, _, _ := strings.Cut(n, ".")
-			fmt.Fprintf(w, " %9.9s", label)
-		}
-	} else {
-		fmt.Fprintf(w, " %5s %9s %9s %9s  %s", "nodes", "min", "median", "max", "slowest")
+	lines := strings.Split(text, "\n")
+	fmt.Fprintf(w, "  %s:\n", what)
+	for _, l := range lines[max(0, len(lines)-saidLines):] {
+		fmt.Fprintf(w, "    | %s\n", l)
 	}
-	fmt.Fprintln(w)
-	for _, r := range rows {
-		name := r.instance + "-" + r.micro
-		if r.attempt > 0 {
-			name += fmt.Sprintf(" (attempt %d)", r.attempt+1)
-		}
-		fmt.Fprintf(w, "%-52s", name)
-		if len(nodes) <= maxColumns {
-			r.columns(w, nodes)
-		} else {
-			r.summary(w)
-		}
-		fmt.Fprintln(w)
-	}
-}
-
-func (r *row) columns(w io.Writer, nodes []string) {
-	for _, n := range nodes {
-		if s, ok := r.seconds[n]; ok {
-			fmt.Fprintf(w, " %9.2f", s)
-		} else {
-			fmt.Fprintf(w, " %9s", "-")
-		}
-	}
-}
-
-func (r *row) summary(w io.Writer) {
-	var all []float64
-	slowest, most := "", -1.0
-	for n, s := range r.seconds {
-		all = append(all, s)
-		if s > most || s == most && nodeset.Compare(n, slowest) < 0 {
-			slowest, most = n, s
-		}
-	}
-	slices.Sort(all)
-	fmt.Fprintf(w, " %5d %9.2f %9.2f %9.2f  %s", len(all), all[0], all[len(all)/2], most, slowest)
 }

@@ -236,3 +236,10 @@ func PathOf(parts ...string) string {
 	}
 	return b.String()
 }
+
+// Story is the timeline and the failures of an operation that runs, or ran.
+func (c *Client) Story(ctx context.Context, op Operation) (*workflow.Story, error) {
+	story := &workflow.Story{}
+	err := c.Get(ctx, op.Resources.Resource+"/story", nil, story)
+	return story, err
+}

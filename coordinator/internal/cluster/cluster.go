@@ -138,6 +138,7 @@ type Command struct {
 type RemoteOps struct {
 	Reboot, PowerOn, PowerOff [Levels]Command
 	PowerStatus, Console      Command
+	ConsoleLog                Command            // prints what the node's console showed last
 	PerNode                   map[string]NodeOps // command.conf: overrides for single nodes
 }
 
@@ -145,6 +146,7 @@ type RemoteOps struct {
 type NodeOps struct {
 	Reboot, PowerOn, PowerOff [Levels]Command
 	PowerStatus, Console      Command
+	ConsoleLog                Command
 }
 
 // Timeouts are arithmetic expressions in n, the number of nodes; seconds.

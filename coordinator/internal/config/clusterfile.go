@@ -152,6 +152,7 @@ func (l *loader) remote(n *tree.Node) cluster.RemoteOps {
 		PowerOff:    l.levels(n.Get("power_off")),
 		PowerStatus: l.single(n.Get("power_status")),
 		Console:     l.single(n.Get("console")),
+		ConsoleLog:  l.single(n.Get("console_log")),
 	}
 }
 

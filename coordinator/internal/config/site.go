@@ -147,7 +147,7 @@ func (l *loader) commands(site *cluster.Site) {
 
 func (l *loader) nodeOps(n *tree.Node) cluster.NodeOps {
 	var ops cluster.NodeOps
-	known := map[string]*cluster.Command{"power_status": &ops.PowerStatus, "console": &ops.Console}
+	known := map[string]*cluster.Command{"power_status": &ops.PowerStatus, "console": &ops.Console, "console_log": &ops.ConsoleLog}
 	for level, name := range cluster.LevelNames {
 		known["reboot_"+name] = &ops.Reboot[level]
 		known["power_on_"+name] = &ops.PowerOn[level]
@@ -158,7 +158,7 @@ func (l *loader) nodeOps(n *tree.Node) cluster.NodeOps {
 		if command := known[key]; command != nil {
 			command.Line = l.command(value)
 		} else {
-			value.Fail("There is no command '%s': use reboot_soft, reboot_hard, reboot_very_hard, power_on_..., power_off_..., power_status or console", key)
+			value.Fail("There is no command '%s': use reboot_soft, reboot_hard, reboot_very_hard, power_on_..., power_off_..., power_status, console or console_log", key)
 		}
 	}
 	return ops

@@ -84,9 +84,9 @@ func New(cfg Config) *Service {
 }
 
 // Has tells whether the site has a console for a node.
-func Has(c *cluster.Cluster, node string) bool { return command(c, node) != "" }
+func Has(c *cluster.Cluster, node string) bool { return attachLine(c, node) != "" }
 
-func command(c *cluster.Cluster, node string) string {
+func attachLine(c *cluster.Cluster, node string) string {
 	if own := c.Remote.PerNode[node].Console.Line; own != "" {
 		return own
 	}
@@ -97,11 +97,16 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
 
 // line is the command for a node's console.
 func (s *Service) line(c *cluster.Cluster, node string) (string, error) {
+	return s.fill(attachLine(c, node), node)
+}
+
+// fill replaces the patterns of a site's command.
+func (s *Service) fill(text, node string) (string, error) {
 	if !hostName.MatchString(node) {
 		return "", fmt.Errorf("%q is not a host name that a command may be given", node)
 	}
 	short, _, _ := strings.Cut(node, ".")
-	text := strings.ReplaceAll(command(c, node), "DEFAULT_CONNECTOR", s.cfg.Connector)
+	text = strings.ReplaceAll(text, "DEFAULT_CONNECTOR", s.cfg.Connector)
 	return strings.NewReplacer("HOSTNAME_FQDN", node, "HOSTNAME_SHORT", short).Replace(text), nil
 }
 

@@ -77,6 +77,9 @@ type Config struct {
 	BusyFor   time.Duration // age after which a busy node is free again: 15 minutes if 0
 	Retention time.Duration // how long after its start a finished workflow is kept: 6 hours if 0
 
+	Witness Witness // asked about nodes that fail; may be nil
+	Stories Stories // may be nil: then timelines are gone with their workflows
+
 	OnEvent func(Event)                                  // may be nil; must not block
 	OnEnd   func(req *workflow.Request, v workflow.View) // may be nil; called once after the end, on a goroutine of the workflow
 }
@@ -91,6 +94,8 @@ type Engine struct {
 	mu     sync.Mutex
 	flows  map[string]*flow
 	closed bool
+
+	inquiring chan struct{} // places for evidence that is being taken
 }
 
 // New returns an engine that runs nothing yet.
@@ -113,7 +118,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	cfg.Steps = steps
 	ctx, stop := context.WithCancel(context.Background())
-	e := &Engine{cfg: cfg, ctx: ctx, stop: stop, flows: make(map[string]*flow)}
+	e := &Engine{cfg: cfg, ctx: ctx, stop: stop, flows: make(map[string]*flow), inquiring: make(chan struct{}, evidenceAtOnce)}
 	e.wg.Go(e.sweep)
 	return e, nil
 }

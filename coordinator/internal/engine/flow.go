@@ -36,6 +36,10 @@ type flow struct {
 	failure *workflow.Failure
 	ended   time.Time // zero while it runs
 	events  []Event   // to be told when mu is released
+
+	evidence  []*workflow.Evidence // of nodes that failed; each is filled in when its witness has spoken
+	inquiries sync.WaitGroup
+
 	quiet   bool      // no text: what is replayed was told before
 }
 
@@ -290,6 +294,9 @@ func (f *flow) step(now time.Time, events [][]workflow.Event) error {
 func (f *flow) publish(p *part, now time.Time, notices []workflow.Notice) {
 	f.locked(func() {
 		for _, n := range notices {
+			if failed, ok := n.(workflow.NodesFailed); ok {
+				f.inquire(p, now, failed)
+			}
 			if moved := f.book.note(p, now, n); len(moved) > 0 {
 				f.events = append(f.events, Event{Workflow: f.req.ID, Type: EventNodes, Nodes: moved, Time: now})
 			}
@@ -309,6 +316,7 @@ func (f *flow) finish(err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
 	f.settleRest(ctx)
+	f.keepStory(ctx)
 	if err := f.endJournal(ctx); err != nil {
 		f.logger.Error("the end of a workflow could not be journalled; it will be taken for interrupted at the next start", "error", err)
 	}

@@ -88,3 +88,12 @@ func (e *Engine) Timeline(id string) ([]workflow.Span, bool) {
 	}
 	return f.timeline(), true
 }
+
+// Story is the timeline of a workflow so far, and what is known of its failures.
+func (e *Engine) Story(id string) (*workflow.Story, bool) {
+	f, ok := e.flow(id)
+	if !ok {
+		return nil, false
+	}
+	return f.story(), true
+}

@@ -2520,6 +2520,94 @@ func (*RebootReply) Descriptor() ([]byte, []int) {
 	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
+type LogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MaxBytes      uint32                 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *LogRequest) GetMaxBytes() uint32 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+type LogReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogReply) Reset() {
+	*x = LogReply{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogReply) ProtoMessage() {}
+
+func (x *LogReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
+func (*LogReply) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *LogReply) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_proto_agent_v1_agent_proto protoreflect.FileDescriptor
 
 const file_proto_agent_v1_agent_proto_rawDesc = "" +
@@ -2710,11 +2798,16 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\fcommand_line\x18\x01 \x01(\tR\vcommandLine\",\n" +
 	"\rRebootRequest\x12\x1b\n" +
 	"\tpower_off\x18\x01 \x01(\bR\bpowerOff\"\r\n" +
-	"\vRebootReply*J\n" +
+	"\vRebootReply\")\n" +
+	"\n" +
+	"LogRequest\x12\x1b\n" +
+	"\tmax_bytes\x18\x01 \x01(\rR\bmaxBytes\"\x1e\n" +
+	"\bLogReply\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text*J\n" +
 	"\bFirmware\x12\x18\n" +
 	"\x14FIRMWARE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rFIRMWARE_BIOS\x10\x01\x12\x11\n" +
-	"\rFIRMWARE_UEFI\x10\x022\xa7\b\n" +
+	"\rFIRMWARE_UEFI\x10\x022\xea\b\n" +
 	"\x05Agent\x12P\n" +
 	"\bDescribe\x12\".kadeploy.agent.v1.DescribeRequest\x1a .kadeploy.agent.v1.DescribeReply\x12Y\n" +
 	"\vInstallKeys\x12%.kadeploy.agent.v1.InstallKeysRequest\x1a#.kadeploy.agent.v1.InstallKeysReply\x12S\n" +
@@ -2727,7 +2820,8 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\aPutFile\x12!.kadeploy.agent.v1.PutFileRequest\x1a\x1f.kadeploy.agent.v1.PutFileReply(\x01\x12Y\n" +
 	"\vCheckKernel\x12%.kadeploy.agent.v1.CheckKernelRequest\x1a#.kadeploy.agent.v1.CheckKernelReply\x12_\n" +
 	"\x11InstallBootloader\x12+.kadeploy.agent.v1.InstallBootloaderRequest\x1a\x1b.kadeploy.agent.v1.RunReply0\x01\x12G\n" +
-	"\x05Kexec\x12\x1f.kadeploy.agent.v1.KexecRequest\x1a\x1d.kadeploy.agent.v1.KexecReply\x12J\n" +
+	"\x05Kexec\x12\x1f.kadeploy.agent.v1.KexecRequest\x1a\x1d.kadeploy.agent.v1.KexecReply\x12A\n" +
+	"\x03Log\x12\x1d.kadeploy.agent.v1.LogRequest\x1a\x1b.kadeploy.agent.v1.LogReply\x12J\n" +
 	"\x06Reboot\x12 .kadeploy.agent.v1.RebootRequest\x1a\x1e.kadeploy.agent.v1.RebootReplyB!Z\x1fkadeploy/proto/agent/v1;agentv1b\x06proto3"
 
 var (
@@ -2743,7 +2837,7 @@ func file_proto_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_proto_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_proto_agent_v1_agent_proto_goTypes = []any{
 	(Firmware)(0),                    // 0: kadeploy.agent.v1.Firmware
 	(*Target)(nil),                   // 1: kadeploy.agent.v1.Target
@@ -2783,8 +2877,10 @@ var file_proto_agent_v1_agent_proto_goTypes = []any{
 	(*KexecReply)(nil),               // 35: kadeploy.agent.v1.KexecReply
 	(*RebootRequest)(nil),            // 36: kadeploy.agent.v1.RebootRequest
 	(*RebootReply)(nil),              // 37: kadeploy.agent.v1.RebootReply
-	nil,                              // 38: kadeploy.agent.v1.RunRequest.EnvironmentEntry
-	nil,                              // 39: kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
+	(*LogRequest)(nil),               // 38: kadeploy.agent.v1.LogRequest
+	(*LogReply)(nil),                 // 39: kadeploy.agent.v1.LogReply
+	nil,                              // 40: kadeploy.agent.v1.RunRequest.EnvironmentEntry
+	nil,                              // 41: kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
 }
 var file_proto_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: kadeploy.agent.v1.DescribeReply.firmware:type_name -> kadeploy.agent.v1.Firmware
@@ -2800,12 +2896,12 @@ var file_proto_agent_v1_agent_proto_depIdxs = []int32{
 	22, // 10: kadeploy.agent.v1.ReceiveOpen.file:type_name -> kadeploy.agent.v1.FileSink
 	1,  // 11: kadeploy.agent.v1.RawSink.target:type_name -> kadeploy.agent.v1.Target
 	24, // 12: kadeploy.agent.v1.ReceiveReply.done:type_name -> kadeploy.agent.v1.ReceiveDone
-	38, // 13: kadeploy.agent.v1.RunRequest.environment:type_name -> kadeploy.agent.v1.RunRequest.EnvironmentEntry
+	40, // 13: kadeploy.agent.v1.RunRequest.environment:type_name -> kadeploy.agent.v1.RunRequest.EnvironmentEntry
 	27, // 14: kadeploy.agent.v1.RunReply.exit:type_name -> kadeploy.agent.v1.Exit
 	29, // 15: kadeploy.agent.v1.PutFileRequest.open:type_name -> kadeploy.agent.v1.PutFileOpen
 	1,  // 16: kadeploy.agent.v1.InstallBootloaderRequest.disk:type_name -> kadeploy.agent.v1.Target
 	1,  // 17: kadeploy.agent.v1.InstallBootloaderRequest.root_target:type_name -> kadeploy.agent.v1.Target
-	39, // 18: kadeploy.agent.v1.InstallBootloaderRequest.environment:type_name -> kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
+	41, // 18: kadeploy.agent.v1.InstallBootloaderRequest.environment:type_name -> kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
 	1,  // 19: kadeploy.agent.v1.KexecRequest.root_target:type_name -> kadeploy.agent.v1.Target
 	2,  // 20: kadeploy.agent.v1.Agent.Describe:input_type -> kadeploy.agent.v1.DescribeRequest
 	6,  // 21: kadeploy.agent.v1.Agent.InstallKeys:input_type -> kadeploy.agent.v1.InstallKeysRequest
@@ -2819,22 +2915,24 @@ var file_proto_agent_v1_agent_proto_depIdxs = []int32{
 	31, // 29: kadeploy.agent.v1.Agent.CheckKernel:input_type -> kadeploy.agent.v1.CheckKernelRequest
 	33, // 30: kadeploy.agent.v1.Agent.InstallBootloader:input_type -> kadeploy.agent.v1.InstallBootloaderRequest
 	34, // 31: kadeploy.agent.v1.Agent.Kexec:input_type -> kadeploy.agent.v1.KexecRequest
-	36, // 32: kadeploy.agent.v1.Agent.Reboot:input_type -> kadeploy.agent.v1.RebootRequest
-	3,  // 33: kadeploy.agent.v1.Agent.Describe:output_type -> kadeploy.agent.v1.DescribeReply
-	7,  // 34: kadeploy.agent.v1.Agent.InstallKeys:output_type -> kadeploy.agent.v1.InstallKeysReply
-	10, // 35: kadeploy.agent.v1.Agent.Partition:output_type -> kadeploy.agent.v1.PartitionReply
-	13, // 36: kadeploy.agent.v1.Agent.Format:output_type -> kadeploy.agent.v1.FormatReply
-	15, // 37: kadeploy.agent.v1.Agent.Mount:output_type -> kadeploy.agent.v1.MountReply
-	17, // 38: kadeploy.agent.v1.Agent.Unmount:output_type -> kadeploy.agent.v1.UnmountReply
-	23, // 39: kadeploy.agent.v1.Agent.Receive:output_type -> kadeploy.agent.v1.ReceiveReply
-	26, // 40: kadeploy.agent.v1.Agent.Run:output_type -> kadeploy.agent.v1.RunReply
-	30, // 41: kadeploy.agent.v1.Agent.PutFile:output_type -> kadeploy.agent.v1.PutFileReply
-	32, // 42: kadeploy.agent.v1.Agent.CheckKernel:output_type -> kadeploy.agent.v1.CheckKernelReply
-	26, // 43: kadeploy.agent.v1.Agent.InstallBootloader:output_type -> kadeploy.agent.v1.RunReply
-	35, // 44: kadeploy.agent.v1.Agent.Kexec:output_type -> kadeploy.agent.v1.KexecReply
-	37, // 45: kadeploy.agent.v1.Agent.Reboot:output_type -> kadeploy.agent.v1.RebootReply
-	33, // [33:46] is the sub-list for method output_type
-	20, // [20:33] is the sub-list for method input_type
+	38, // 32: kadeploy.agent.v1.Agent.Log:input_type -> kadeploy.agent.v1.LogRequest
+	36, // 33: kadeploy.agent.v1.Agent.Reboot:input_type -> kadeploy.agent.v1.RebootRequest
+	3,  // 34: kadeploy.agent.v1.Agent.Describe:output_type -> kadeploy.agent.v1.DescribeReply
+	7,  // 35: kadeploy.agent.v1.Agent.InstallKeys:output_type -> kadeploy.agent.v1.InstallKeysReply
+	10, // 36: kadeploy.agent.v1.Agent.Partition:output_type -> kadeploy.agent.v1.PartitionReply
+	13, // 37: kadeploy.agent.v1.Agent.Format:output_type -> kadeploy.agent.v1.FormatReply
+	15, // 38: kadeploy.agent.v1.Agent.Mount:output_type -> kadeploy.agent.v1.MountReply
+	17, // 39: kadeploy.agent.v1.Agent.Unmount:output_type -> kadeploy.agent.v1.UnmountReply
+	23, // 40: kadeploy.agent.v1.Agent.Receive:output_type -> kadeploy.agent.v1.ReceiveReply
+	26, // 41: kadeploy.agent.v1.Agent.Run:output_type -> kadeploy.agent.v1.RunReply
+	30, // 42: kadeploy.agent.v1.Agent.PutFile:output_type -> kadeploy.agent.v1.PutFileReply
+	32, // 43: kadeploy.agent.v1.Agent.CheckKernel:output_type -> kadeploy.agent.v1.CheckKernelReply
+	26, // 44: kadeploy.agent.v1.Agent.InstallBootloader:output_type -> kadeploy.agent.v1.RunReply
+	35, // 45: kadeploy.agent.v1.Agent.Kexec:output_type -> kadeploy.agent.v1.KexecReply
+	39, // 46: kadeploy.agent.v1.Agent.Log:output_type -> kadeploy.agent.v1.LogReply
+	37, // 47: kadeploy.agent.v1.Agent.Reboot:output_type -> kadeploy.agent.v1.RebootReply
+	34, // [34:48] is the sub-list for method output_type
+	20, // [20:34] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -2877,7 +2975,7 @@ func file_proto_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_agent_v1_agent_proto_rawDesc), len(file_proto_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,6 +47,7 @@ const (
 	Agent_CheckKernel_FullMethodName       = "/kadeploy.agent.v1.Agent/CheckKernel"
 	Agent_InstallBootloader_FullMethodName = "/kadeploy.agent.v1.Agent/InstallBootloader"
 	Agent_Kexec_FullMethodName             = "/kadeploy.agent.v1.Agent/Kexec"
+	Agent_Log_FullMethodName               = "/kadeploy.agent.v1.Agent/Log"
 	Agent_Reboot_FullMethodName            = "/kadeploy.agent.v1.Agent/Reboot"
 )
 
@@ -81,6 +82,8 @@ type AgentClient interface {
 	InstallBootloader(ctx context.Context, in *InstallBootloaderRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunReply], error)
 	// Kexec loads a kernel, unmounts everything, answers, and then jumps into it.
 	Kexec(ctx context.Context, in *KexecRequest, opts ...grpc.CallOption) (*KexecReply, error)
+	// Log tells the end of the kernel's log, in which the agent writes its own lines.
+	Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogReply, error)
 	// Reboot flushes, answers, and then resets the machine.
 	Reboot(ctx context.Context, in *RebootRequest, opts ...grpc.CallOption) (*RebootReply, error)
 }
@@ -237,6 +240,16 @@ func (c *agentClient) Kexec(ctx context.Context, in *KexecRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *agentClient) Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogReply)
+	err := c.cc.Invoke(ctx, Agent_Log_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *agentClient) Reboot(ctx context.Context, in *RebootRequest, opts ...grpc.CallOption) (*RebootReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RebootReply)
@@ -278,6 +291,8 @@ type AgentServer interface {
 	InstallBootloader(*InstallBootloaderRequest, grpc.ServerStreamingServer[RunReply]) error
 	// Kexec loads a kernel, unmounts everything, answers, and then jumps into it.
 	Kexec(context.Context, *KexecRequest) (*KexecReply, error)
+	// Log tells the end of the kernel's log, in which the agent writes its own lines.
+	Log(context.Context, *LogRequest) (*LogReply, error)
 	// Reboot flushes, answers, and then resets the machine.
 	Reboot(context.Context, *RebootRequest) (*RebootReply, error)
 	mustEmbedUnimplementedAgentServer()
@@ -325,6 +340,9 @@ func (UnimplementedAgentServer) InstallBootloader(*InstallBootloaderRequest, grp
 }
 func (UnimplementedAgentServer) Kexec(context.Context, *KexecRequest) (*KexecReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Kexec not implemented")
+}
+func (UnimplementedAgentServer) Log(context.Context, *LogRequest) (*LogReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Log not implemented")
 }
 func (UnimplementedAgentServer) Reboot(context.Context, *RebootRequest) (*RebootReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reboot not implemented")
@@ -530,6 +548,24 @@ func _Agent_Kexec_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agent_Log_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).Log(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_Log_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).Log(ctx, req.(*LogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Agent_Reboot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RebootRequest)
 	if err := dec(in); err != nil {
@@ -586,6 +622,10 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Kexec",
 			Handler:    _Agent_Kexec_Handler,
+		},
+		{
+			MethodName: "Log",
+			Handler:    _Agent_Log_Handler,
 		},
 		{
 			MethodName: "Reboot",
