@@ -56,6 +56,7 @@ type daemon struct {
 	boot     *boot.Service // nil: the site has a boot service of its own
 	engine   *engine.Engine
 	files    *files
+	prepared *prepared       // nil: images are deployed as they are
 	uploads  *userfile.Shelf // nil: no files go with boot profiles
 	vlans    *vlan.Service
 	loans    *borrow.Desk
@@ -80,6 +81,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, logs *logDir
 		return err
 	}
 	defer d.cache.Close()
+	defer d.prepared.close()
 	return d.serve(ctx)
 }
 
@@ -106,6 +108,9 @@ func (d *daemon) build(ctx context.Context) (err error) {
 		return err
 	}
 	d.files = newFiles(d.cache)
+	if d.prepared, err = newPrepared(server, d.files, d.log); err != nil {
+		return err
+	}
 	if d.uploads, err = uploads(server); err != nil {
 		return err
 	}
@@ -157,6 +162,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, BMC: controllers{}, Logger: d.log}),
 		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
 		Broadcaster:   broadcast.Service{Logger: d.log, Options: headOptions(&server.Kascade)},
+		Preparer:      d.prepared.forSteps(),
 		VLANs:         d.vlans,
 		ExtractionDir: server.Environments.ExtractionDir,
 		ArchiveDir:    server.Environments.RambinDir,
@@ -190,6 +196,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 // ended is called when a workflow is over.
 func (d *daemon) ended(req *workflow.Request, v workflow.View) {
 	d.files.release(req.ID)
+	d.prepared.release(req.ID)
 	if d.uploads != nil {
 		d.uploads.Release(req.ID)
 	}
@@ -216,6 +223,7 @@ func (d *daemon) buildAPI() (err error) {
 		Rights:        permissions{policy},
 		RightsTable:   rightsTable{d.store, server.Rights.Almighty},
 		Files:         d.files,
+		Preparer:      d.prepared.forAPI(),
 		BootFiles:     bootFiles(d.uploads),
 		VLANs:         d.vlans,
 		Stats:         d.store,

@@ -155,6 +155,14 @@ type Files interface {
 	Checksum(ctx context.Context, f FileRequest) (string, error)
 }
 
+// Preparer makes other forms of images, in the background, which nodes take faster.
+type Preparer interface {
+	// Deployed is told of a deployment whose image is in the cache now.
+	Deployed(req *workflow.Request)
+	// Registered is told of an environment and of its image, which may not be in the cache.
+	Registered(d *env.Description, image FileRequest)
+}
+
 // VLANs knows the nodes' addresses in a VLAN. Errors are apperr's, of code 9.
 type VLANs interface {
 	Addresses(ctx context.Context, nodes []string, vlan string) (map[string]netip.Addr, error)
@@ -214,6 +222,7 @@ type Config struct {
 	Rights        Rights
 	RightsTable   RightsTable // optional: without it /rights does not exist
 	Files         Files
+	Preparer      Preparer  // optional: without it images are deployed as they are
 	Consoles      Consoles  // optional: without it /console does not exist
 	BootFiles     BootFiles // optional: without it no files go with boot profiles
 	Lender        Lender    // optional: without it clients export their files over HTTP

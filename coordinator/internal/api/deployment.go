@@ -28,6 +28,7 @@ func (s *server) createDeployment(c *call) (any, error) {
 	req.NoKexec = c.set("disable_kexec")
 	req.NoBootloader = c.set("disable_bootloader_install")
 	req.NoPartition = c.set("disable_disk_partitioning")
+	req.NoPrepare = c.set("no_prepare")
 	req.RebootLimit = limit(c, "timeout_reboot_classical", countNodes(req))
 	req.KexecLimit = limit(c, "timeout_reboot_kexec", countNodes(req))
 	req.Variables = readVariables(c)

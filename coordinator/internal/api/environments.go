@@ -91,6 +91,9 @@ func (s *server) addEnvironment(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Preparer != nil {
+		s.Preparer.Registered(&e.Description, s.fileRequest(c, client, filesOf(&e.Description)[0]))
+	}
 	return viewOf(e), nil
 }
 

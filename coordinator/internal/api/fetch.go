@@ -40,6 +40,9 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 		if req.Files.Image, err = get("tarball", req.Env.Image.File, req.Env.Image.Checksum, 0); err != nil {
 			return err
 		}
+		if s.Preparer != nil {
+			s.Preparer.Deployed(req)
+		}
 		if pre := req.Env.Preinstall; pre != nil {
 			file, err := get("preinstall", pre.Archive, pre.Checksum, s.Limits.Preinstall)
 			if err != nil {

@@ -25,6 +25,7 @@ type deploy struct {
 	noKexec        bool
 	noBootloader   bool
 	noPartitioning bool
+	noPrepare      bool
 	classicalLimit string
 	kexecLimit     string
 	forceSteps     string
@@ -93,6 +94,7 @@ or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 	fs.BoolVar(&d.noKexec, "no-kexec", false, "reboot nodes by their firmware, never by kexec")
 	fs.BoolVar(&d.noBootloader, "disable-bootloader-install", false, "do not install the boot loader")
 	fs.BoolVar(&d.noPartitioning, "disable-disk-partitioning", false, "keep the partition table")
+	fs.BoolVar(&d.noPrepare, "no-prepare", false, "send the image as it is, in no prepared form")
 	fs.StringVar(&d.classicalLimit, "reboot-classical-timeout", "", "seconds for a reboot: an `EXPRESSION` in n, the number of nodes")
 	fs.StringVar(&d.kexecLimit, "reboot-kexec-timeout", "", "seconds for a kexec: an `EXPRESSION` in n, the number of nodes")
 	fs.StringVar(&d.forceSteps, "force-steps", "", "the `STEPS` to take: SetDeploymentEnv|NAME:RETRIES:TIMEOUT,...&BroadcastEnv|...&BootNewEnv|...")
@@ -162,6 +164,7 @@ func (d *deploy) fill(r *order) error {
 	d.place.fill(body)
 	for key, on := range map[string]bool{
 		"disable_kexec": d.noKexec, "disable_bootloader_install": d.noBootloader, "disable_disk_partitioning": d.noPartitioning,
+		"no_prepare": d.noPrepare,
 	} {
 		if on {
 			body[key] = true

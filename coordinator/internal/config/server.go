@@ -174,6 +174,8 @@ type Environments struct {
 	MaxPreinstall, MaxPostinstall    int64 // bytes
 	ExtractionDir, RambinDir, TmpDir string
 	ServerDirectories                []string // server:// files below these are for everybody
+	Prepare                          string   // which prepared forms of images are made: auto, frames, off
+	PreparedSize                     int64    // bytes of all prepared images together
 }
 
 // Hooks are commands that are run when a workflow has ended; WORKFLOW_ID in them is replaced.

@@ -68,6 +68,8 @@ func (l *loader) server(f *file) Server {
 			TmpDir:         deployment.Get("tarball_dir").String("/tmp"),
 
 			ServerDirectories: l.directories(n.Get("environments").Get("server_directories")),
+			Prepare:           n.Get("environments").Get("prepare").Choice("auto", "auto", "frames", "off"),
+			PreparedSize:      mebibytes(n.Get("environments").Get("prepared_size"), 0),
 		},
 		Hooks: Hooks{
 			EndOfDeployment: l.command(n.Get("hooks").Get("end_of_deployment")),
@@ -80,6 +82,9 @@ func (l *loader) server(f *file) Server {
 	}
 	if s.Security.LocalOnly {
 		s.Authentication.localOnly()
+	}
+	if s.Environments.PreparedSize == 0 {
+		s.Environments.PreparedSize = s.Cache.Size
 	}
 	if s.Boot == nil && s.PXE == nil {
 		f.warn(n.Get("boot"), "Neither 'boot' nor 'pxe' is given: nothing tells nodes what to boot")

@@ -14,20 +14,30 @@ import (
 type sendEnvironment struct{ nodes }
 
 func (s sendEnvironment) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
-	open, err := s.sink(t)
+	file, open, err := s.image(ctx, t)
 	if err != nil {
 		reportAll(t.Nodes, err, report)
 		return
 	}
-	delivery := s.send(ctx, t, t.Request.Files.Image, open, report)
+	delivery := s.send(ctx, t, file, open, report)
 	if delivery != nil {
 		seconds := delivery.Elapsed.Seconds()
 		t.Note(3, fmt.Sprintf("Broadcast time: %.0fs", seconds))
 		for _, note := range delivery.Slow {
 			t.Note(3, note)
 		}
-		t.Note(4, fmt.Sprintf("Broadcast rate: %.1f MiB/s to each node; the coordinator sent %d bytes", rate(t.Request.Files.Image.Size, seconds), delivery.Sent))
+		t.Note(4, fmt.Sprintf("Broadcast rate: %.1f MiB/s to each node; the coordinator sent %d bytes", rate(file.Size, seconds), delivery.Sent))
 	}
+}
+
+// image is what is sent, and what a node does with it: the image in a prepared
+// form if there is one, or else as it is.
+func (s sendEnvironment) image(ctx context.Context, t *workflow.Task) (workflow.File, *agentv1.ReceiveOpen, error) {
+	if file, open, ok := s.prepared(ctx, t); ok {
+		return file, open, nil
+	}
+	open, err := s.sink(t)
+	return t.Request.Files.Image, open, err
 }
 
 // rate is in MiB per second.

@@ -82,7 +82,7 @@ type Delivery struct {
 	Slow    []string // for people: which node held the others up, why, and what was done
 }
 
-// Config is what the steps work with; all of it is needed but MkfsArguments and, where there are none, VLANs.
+// Config is what the steps work with; all of it is needed but Preparer, MkfsArguments and, where there are none, VLANs.
 type Config struct {
 	Agents      Agents
 	Profiles    Profiles
@@ -90,6 +90,7 @@ type Config struct {
 	Prober      Prober
 	VLANs       VLANs
 	Broadcaster Broadcaster
+	Preparer    Preparer // nil: images are sent as they are
 
 	ExtractionDir string            // where the deployed system is mounted on a node: /mnt/dest
 	ArchiveDir    string            // where pre- and postinstalls are unpacked: /rambin

@@ -46,6 +46,7 @@ type Request struct {
 	NoKexec      bool
 	NoBootloader bool
 	NoPartition  bool
+	NoPrepare    bool // the image is sent as it is, in no prepared form
 	Force        bool
 	Hook         bool
 	Debug        bool
