@@ -11,7 +11,7 @@ import (
 // scriptData is what the templates below are filled with. Every value is
 // already fit to stand in an iPXE script.
 type scriptData struct {
-	Node, Kernel, Initrd, Overlay, Arguments, Self, Problem string
+	Node, Kernel, Initrd, Overlay, Arguments, Self, Problem, Loader string
 }
 
 // The scripts. Loops are counted; what fails for good goes back to the
@@ -19,7 +19,8 @@ type scriptData struct {
 //
 //   - An initrd is named on the command line as well, because a UEFI kernel
 //     finds it only by that name; BIOS kernels pay no heed.
-//   - On UEFI `exit 1` tells the firmware that this boot entry failed, so that it
+//   - On UEFI the disk is booted by a loader out of the repository, as older iPXEs
+//     cannot do it themselves. Where there is none, or it found nothing, `exit 1` tells the firmware that this boot entry failed, so that it
 //     goes on to the next one; after an exit with 0, OVMF stops at its menu.
 var scripts = template.Must(template.New("scripts").Parse(`
 {{- define "minios" -}}
@@ -47,7 +48,10 @@ chain --replace {{.Self}} || reboot
 {{- define "local" -}}
 #!ipxe
 echo Kadeploy: {{.Node}} boots its disk
-iseq ${platform} efi && exit 1 ||
+iseq ${platform} efi || goto bios
+{{with .Loader}}chain --autofree {{.}} ||
+{{end}}exit 1
+:bios
 sanboot --no-describe --drive 0x80 ||
 echo Kadeploy: {{.Node}} has no bootable disk, leaving it to the firmware
 exit
@@ -65,6 +69,10 @@ chain --replace {{.Self}} ||
 iseq ${attempt} 60 || goto again
 reboot
 {{end}}`))
+
+// localLoader is the file of the repository that boots the disk of a UEFI
+// machine; mkminios makes it.
+const localLoader = "local.efi"
 
 // render cannot fail: the templates and their data are fixed together.
 func render(name string, data scriptData) []byte {
@@ -98,6 +106,7 @@ func (s *scripter) arguments(p profile.Profile, node, token string) string {
 type scripter struct {
 	base                     string // URL of this service, without a final slash
 	overlay                  string // URL of the overlay; empty: none
+	loader                   string // URL of what boots the disk of a UEFI machine; empty: none
 	params                   string
 	coordinator, fingerprint string
 }
@@ -111,7 +120,9 @@ func (s *scripter) miniOS(p profile.Profile, node, token string) []byte {
 }
 
 // local is the script that boots the node's disk.
-func (s *scripter) local(node string) []byte { return render("local", scriptData{Node: node}) }
+func (s *scripter) local(node string) []byte {
+	return render("local", scriptData{Node: node, Loader: s.loader})
+}
 
 // problem is the script that says on the node's console why it cannot boot, and asks again.
 func (s *scripter) problem(node, why string) []byte {

@@ -41,14 +41,15 @@ func testScripter() *scripter {
 
 func TestScripts(t *testing.T) {
 	plain, overlaid := testScripter(), testScripter()
-	overlaid.overlay = overlaid.base + pathOverlay
+	overlaid.overlay, overlaid.loader = overlaid.base+pathOverlay, overlaid.url(localLoader)
 	mini := profile.Profile{Kind: profile.MiniOS, Kernel: "vmlinuz-minios", Initrd: "/initrd-minios", Params: "ETH_DEV=eth0  NTP=ntp.lab"}
 	elsewhere := profile.Profile{Kind: profile.MiniOS, Kernel: "http://mirror.lab/k", Initrd: "tftp://mirror.lab/i"}
 	for name, got := range map[string][]byte{
 		"minios.ipxe":         plain.miniOS(mini, "node-1.lab", "00ff"),
 		"minios-overlay.ipxe": overlaid.miniOS(mini, "node-1.lab", "00ff"),
 		"minios-urls.ipxe":    plain.miniOS(elsewhere, "node-1.lab", "00ff"),
-		"local.ipxe":          plain.local("node-1.lab"),
+		"local.ipxe":          overlaid.local("node-1.lab"),
+		"local-without.ipxe":  plain.local("node-1.lab"),
 		"problem.ipxe":        plain.problem("node-1.lab", "no workflow\nwaits || for `it` ${net0/mac} && # ünicode"),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, got) })

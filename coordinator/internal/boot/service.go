@@ -133,6 +133,9 @@ func (s *Service) openHTTP(cfg *Config, nodes *index, overlay []byte, files *os.
 	if overlay != nil {
 		w.scripts.overlay = s.base + pathOverlay
 	}
+	if _, err := files.Stat(localLoader); err == nil {
+		w.scripts.loader = w.scripts.url(localLoader)
+	}
 	handler := w.handler(files, loaders, users)
 	s.servers = append(s.servers, func(ctx context.Context) error { return serveHTTP(ctx, l, handler, cfg.Logger) })
 	return nil

@@ -36,6 +36,7 @@ type Options struct {
 const (
 	KernelFile = "vmlinuz"
 	InitrdFile = "initrd.img"
+	LocalFile  = "local.efi"
 	RecordFile = "manifest.json"
 )
 
@@ -78,7 +79,11 @@ func Run(ctx context.Context, o Options, logger *slog.Logger) (*Record, bool, er
 		return nil, false, err
 	}
 	record := &Record{Key: key, Name: m.Name, Release: b.kernel.Release, Packages: b.used()}
-	if err := b.write(o.Output, record); err != nil {
+	local, err := b.localBoot(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := b.write(o.Output, record, local); err != nil {
 		return nil, false, err
 	}
 	return record, true, nil
@@ -194,9 +199,17 @@ func (b *builder) addModules(ctx context.Context) error {
 
 // depmod runs the depmod of the image, not the machine's, so that the index is what the image's kmod reads.
 func (b *builder) depmod(ctx context.Context, root string) error {
-	kmod, loader := b.tree.Disk("/bin/kmod"), b.tree.Disk("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
-	if kmod == "" || loader == "" {
-		return errors.New("the manifest's packages have no kmod, which indexes the modules")
+	if err := b.run(ctx, "/bin/kmod", "depmod", "-b", root, b.kernel.Release); err != nil {
+		return fmt.Errorf("index the modules of %s: %w", b.kernel.Release, err)
+	}
+	return nil
+}
+
+// run runs a program of the image on this machine, with the image's own libraries.
+func (b *builder) run(ctx context.Context, path, name string, args ...string) error {
+	program, loader := b.tree.Disk(path), b.tree.Disk("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+	if program == "" || loader == "" {
+		return fmt.Errorf("the manifest's packages have no %s", path)
 	}
 	var directories []string
 	for _, p := range b.unpacked {
@@ -206,10 +219,9 @@ func (b *builder) depmod(ctx context.Context, root string) error {
 			}
 		}
 	}
-	cmd := exec.CommandContext(ctx, loader, "--argv0", "depmod", "--library-path", strings.Join(directories, ":"),
-		kmod, "-b", root, b.kernel.Release)
+	cmd := exec.CommandContext(ctx, loader, append([]string{"--argv0", name, "--library-path", strings.Join(directories, ":"), program}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("depmod of %s: %w: %s", b.kernel.Release, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

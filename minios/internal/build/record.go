@@ -63,7 +63,7 @@ func upToDate(dir, key string) *Record {
 		return nil
 	}
 	r := &Record{}
-	if json.Unmarshal(text, r) != nil || r.Key != key || len(r.Files) != 2 {
+	if json.Unmarshal(text, r) != nil || r.Key != key || len(r.Files) < 2 {
 		return nil
 	}
 	for _, f := range r.Files {
@@ -74,8 +74,8 @@ func upToDate(dir, key string) *Record {
 	return r
 }
 
-// write makes the output files. The record comes last: it vouches for the others.
-func (b *builder) write(dir string, r *Record) error {
+// write makes the output files; an empty one is not made. The record comes last: it vouches for the others.
+func (b *builder) write(dir string, r *Record, local []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -91,7 +91,10 @@ func (b *builder) write(dir string, r *Record) error {
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{KernelFile, vmlinuz}, {InitrdFile, initrd.Bytes()}} {
+	}{{KernelFile, vmlinuz}, {InitrdFile, initrd.Bytes()}, {LocalFile, local}} {
+		if len(f.data) == 0 {
+			continue
+		}
 		if err := replaceFile(filepath.Join(dir, f.name), f.data); err != nil {
 			return err
 		}
