@@ -21,7 +21,7 @@ func TestSameInputsSameBytes(t *testing.T) {
 	if err != nil {
 		t.Fatalf("mkminios: %v\n%s", err, out)
 	}
-	for _, name := range []string{"vmlinuz", "initrd.img", "manifest.json"} {
+	for _, name := range []string{"vmlinuz", "initrd.img", "local.efi", "manifest.json"} {
 		a, err := os.ReadFile(filepath.Join(first, name))
 		if err != nil {
 			t.Fatalf("%v: run `make minios`", err)

@@ -20,18 +20,34 @@ const limit = 5 * time.Minute
 
 // Install is one system that gets a boot loader.
 type Install struct {
-	Root       string // where the system is mounted
-	Disk       string // device of the disk that the firmware boots
-	RootDevice string // device of its root file system
-	RootUUID   string // of that file system; empty: unknown
-	ESP        string // device of the EFI system partition; needed with UEFI
-	UEFI       bool   // how this machine was booted
+	Root         string // where the system is mounted
+	Disk         string // device of the disk that the firmware boots
+	RootDevice   string // device of its root file system
+	RootUUID     string // of that file system; empty: unknown
+	RootLabel    string // name in the partition table; empty: none
+	RootPartUUID string // of its partition; empty: unknown
+	ESP          string // device of the EFI system partition; needed with UEFI
+	ESPNumber    int    // of that partition
+	UEFI         bool   // how this machine was booted
 
-	Kernel, Initrd string // of the description, paths below Root
-	Params         string // kernel arguments, without root=
+	Kernel, Initrd   string // of the description, paths below Root
+	Params           string // kernel arguments; without a root=, the root file system is put before them
+	Hypervisor       string // empty: none
+	HypervisorParams string
+
+	// UUID is that of the file system on a device, empty if it has none; nil: nothing is known of other file systems.
+	UUID func(device string) string
 
 	Variables map[string]string // BOOTLOADER_* among them
 	Output    io.Writer         // what is done, and what the programs print
+}
+
+// family is a distribution's names of grub's programs, and its directory.
+type family struct{ install, mkconfig, directory string }
+
+var families = []family{
+	{"grub-install", "grub-mkconfig", "/boot/grub"},
+	{"grub2-install", "grub2-mkconfig", "/boot/grub2"},
 }
 
 // choices are the BOOTLOADER_* variables of the users' guide.
@@ -67,15 +83,16 @@ func (in Install) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, undo()) }()
+	directory := ""
 	if !c.noInstall {
-		if err := in.install(ctx, c); err != nil {
+		if directory, err = in.install(ctx, c); err != nil {
 			return err
 		}
 	}
 	if c.noConfig {
 		return nil
 	}
-	return in.configure(ctx, c)
+	return in.configure(ctx, c, directory)
 }
 
 func (in Install) say(format string, args ...any) {
@@ -86,7 +103,7 @@ func (in Install) say(format string, args ...any) {
 
 // enter mounts what the programs need inside of the system.
 func (in Install) enter(c choices) (undo func() error, err error) {
-	leave, err := rootfs.Enter(in.Root)
+	leave, err := rootfs.Enter(in.Root, false)
 	if err != nil {
 		return nil, err
 	}

@@ -112,16 +112,17 @@ func TestKernelMismatch(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	got := defaults("a='b c' console=ttyS1,9600n8", choices{menu: true, noUUID: true})
+	got := Install{Params: "a='b c' console=ttyS1,9600n8", Initrd: "/initrd.img", RootLabel: "KDPL_DEPLOY_disk0"}.defaults(choices{menu: true, noUUID: true})
 	for _, want := range []string{
-		`GRUB_CMDLINE_LINUX='a='\''b c'\'' console=ttyS1,9600n8'`, "GRUB_DISABLE_OS_PROBER=true", "GRUB_DISABLE_LINUX_UUID=true",
+		`GRUB_CMDLINE_LINUX='a='\''b c'\'' console=ttyS1,9600n8'`, "GRUB_DISABLE_OS_PROBER=true", "GRUB_DISABLE_LINUX_UUID=true", "GRUB_DEVICE='/dev/disk/by-partlabel/KDPL_DEPLOY_disk0'",
+		"GRUB_ENABLE_BLSCFG=false",
 		"GRUB_TIMEOUT=5", `GRUB_SERIAL_COMMAND="serial --unit=1 --speed=9600"`,
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("defaults lack %q:\n%s", want, got)
 		}
 	}
-	if got := defaults("quiet", choices{}); strings.Contains(got, "SERIAL") || !strings.Contains(got, "GRUB_TIMEOUT=0\n") {
+	if got := (Install{Params: "quiet", RootLabel: "x"}).defaults(choices{}); strings.Contains(got, "SERIAL") || strings.Contains(got, "GRUB_DEVICE") || !strings.Contains(got, "GRUB_TIMEOUT=0\n") {
 		t.Errorf("defaults without a menu:\n%s", got)
 	}
 }

@@ -23,28 +23,28 @@ func (in Install) target() string {
 	return "i386-pc"
 }
 
-// installers are the names of grub-install, Debian's and Red Hat's.
-var installers = []string{"grub-install", "grub2-install"}
-
-// install writes grub to the disk.
-func (in Install) install(ctx context.Context, c choices) error {
+// install writes grub to the disk; directory is where that grub looks for its configuration.
+func (in Install) install(ctx context.Context, c choices) (directory string, err error) {
 	if c.ownInstall {
-		for _, name := range installers {
-			if path, err := command.ToolIn(in.Root, name); err == nil && in.has(path) && in.hasPlatform(in.Root) {
-				in.say("installing grub with the system's own %s", name)
-				return in.runInstall(ctx, in.Root, path)
+		for _, f := range families {
+			if path, err := command.ToolIn(in.Root, f.install); err == nil && in.has(path) && in.hasPlatform(in.Root) {
+				in.say("installing grub with the system's own %s", f.install)
+				return f.directory, in.runInstall(ctx, f, in.Root, path)
 			}
 		}
 		in.say("the system has no grub for %s: installing that of the mini-OS", in.target())
+	} else {
+		in.say("installing the grub of the mini-OS")
 	}
-	path, err := command.Tool(installers[0])
+	f := families[0]
+	path, err := command.Tool(f.install)
 	if err != nil {
-		return fmt.Errorf("install grub: neither the image nor the mini-OS has it: %w", err)
+		return "", fmt.Errorf("install grub: neither the image nor the mini-OS has it: %w", err)
 	}
 	if !in.hasPlatform("/") {
-		return fmt.Errorf("install grub: neither the image nor the mini-OS has /usr/lib/grub/%s", in.target())
+		return "", fmt.Errorf("install grub: neither the image nor the mini-OS has /usr/lib/grub/%s", in.target())
 	}
-	return in.runInstall(ctx, "/", path)
+	return f.directory, in.runInstall(ctx, f, "/", path)
 }
 
 // has tells whether a program of the system is really there.
@@ -59,7 +59,7 @@ func (in Install) hasPlatform(root string) bool {
 }
 
 // runInstall runs grub-install inside of root: the system's, or "/" for the mini-OS.
-func (in Install) runInstall(ctx context.Context, root, path string) error {
+func (in Install) runInstall(ctx context.Context, f family, root, path string) error {
 	prefix := ""
 	if root == "/" {
 		prefix = in.Root
@@ -68,12 +68,22 @@ func (in Install) runInstall(ctx context.Context, root, path string) error {
 	if !in.UEFI {
 		return in.run(ctx, root, path, append(args, "--recheck", in.Disk)...)
 	}
+	if f.install == "grub2-install" {
+		args = append(args, "--force") // Red Hat's refuses UEFI otherwise, for the sake of Secure Boot
+	}
+	// The firmware's list of what it boots is dealt with apart: grub-install would put itself first.
 	args = append(args, "--efi-directory="+filepath.Join(prefix, efiDirectory), "--bootloader-id="+bootloaderID, "--no-nvram")
 	if err := in.run(ctx, root, path, args...); err != nil {
 		return err
 	}
-	// The path that every firmware tries, whatever its boot entries say.
-	return in.run(ctx, root, path, append(args, "--removable")...)
+	// The path that every firmware tries, whatever its list says.
+	if err := in.run(ctx, root, path, append(args, "--removable")...); err != nil {
+		return err
+	}
+	if err := in.register(ctx); err != nil {
+		in.say("the firmware's list of what it boots is left as it is: %v", err)
+	}
+	return nil
 }
 
 func (in Install) run(ctx context.Context, root, path string, args ...string) error {

@@ -144,33 +144,3 @@ func Inside(root, path string) string {
 	}
 	return filepath.Join(root, path)
 }
-
-// Enter prepares a mounted system for programs that run inside of it (chroot):
-// /dev, /proc, /sys and /run. The undo takes it all down, in reverse order, also
-// what else came to be mounted below.
-func Enter(root string) (undo func() error, err error) {
-	var done []string
-	undo = func() error {
-		var errs []error
-		for _, point := range slices.Backward(done) {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*busyFor)
-			errs = append(errs, Unmount(ctx, point))
-			cancel()
-		}
-		return errors.Join(errs...)
-	}
-	for _, m := range []Mount{
-		{Source: "/dev", Point: "/dev", Bind: true},
-		{Source: "devpts", Point: "/dev/pts", Filesystem: "devpts", Options: "gid=5,mode=620"},
-		{Source: "proc", Point: "/proc", Filesystem: "proc"},
-		{Source: "sysfs", Point: "/sys", Filesystem: "sysfs"},
-		{Source: "tmpfs", Point: "/run", Filesystem: "tmpfs", Options: "mode=755"},
-	} {
-		m.Point = Inside(root, m.Point)
-		if err := m.Do(); err != nil {
-			return nil, errors.Join(err, undo())
-		}
-		done = append(done, m.Point)
-	}
-	return undo, nil
-}

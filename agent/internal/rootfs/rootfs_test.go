@@ -70,25 +70,6 @@ func TestUnmountDetachesWhatStaysBusy(t *testing.T) {
 	}
 }
 
-func TestEnterIsUndone(t *testing.T) {
-	root := t.TempDir()
-	undo, err := Enter(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"dev/null", "proc/self", "sys/block", "run"} {
-		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := undo(); err != nil {
-		t.Fatal(err)
-	}
-	if left := below(t, root); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-}
-
 func TestInside(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "real"), 0o755); err != nil {

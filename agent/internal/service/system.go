@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,62 +51,35 @@ func (s *Service) install(ctx context.Context, r *agentv1.InstallBootloaderReque
 	if err != nil {
 		return bootloader.Install{}, err
 	}
-	root, uuid, err := s.rootDevice(r.RootTarget)
+	root, err := s.rootDevice(ctx, r.RootTarget)
 	if err != nil {
 		return bootloader.Install{}, err
 	}
 	in := bootloader.Install{
-		Root: r.Root, Disk: whole.Path, RootDevice: root, RootUUID: uuid, UEFI: inventory.UEFI(),
+		Root: r.Root, Disk: whole.Path, UEFI: inventory.UEFI(),
+		RootDevice: root.path, RootUUID: root.uuid, RootLabel: root.label, RootPartUUID: root.partUUID,
 		Kernel: r.Kernel, Initrd: r.Initrd, Params: r.KernelParams, Variables: r.Environment,
+		Hypervisor: r.Hypervisor, HypervisorParams: r.HypervisorParams,
+		UUID: func(device string) string {
+			signature, _ := disk.Probe(device) // what cannot be read has no UUID
+			return signature.UUID
+		},
 	}
 	if in.UEFI {
-		in.ESP, err = s.esp(ctx, whole.Disk)
+		in.ESP, in.ESPNumber, err = s.esp(ctx, whole.Disk)
 	}
 	return in, err
-}
-
-// esp is the EFI system partition of a disk, which is given its file system if it
-// has none yet; empty if the disk has no such partition.
-func (s *Service) esp(ctx context.Context, d disk.Disk) (string, error) {
-	for _, p := range d.Partitions {
-		if !strings.HasPrefix(p.Label, disk.PartLabel("EFI", "")) {
-			continue
-		}
-		signature, err := disk.Probe(p.Path)
-		if err != nil || signature.Type == "vfat" {
-			return p.Path, err
-		}
-		device, _, err := s.host().Format(ctx, disk.Format{
-			Target: disk.Target{Disk: d.Path, Partition: p.Number}, Filesystem: "vfat", Label: "EFI",
-		})
-		return device.Path, err
-	}
-	return "", nil
-}
-
-// rootDevice is the device of a root file system, and its UUID.
-func (s *Service) rootDevice(t *agentv1.Target) (path, uuid string, err error) {
-	device, err := s.host().Resolve(target(t))
-	if err != nil {
-		return "", "", err
-	}
-	signature, err := disk.Probe(device.Path)
-	return device.Path, signature.UUID, err
 }
 
 // Kexec implements agentv1.AgentServer.
 func (s *Service) Kexec(ctx context.Context, r *agentv1.KexecRequest) (*agentv1.KexecReply, error) {
 	line := r.CommandLine
 	if r.RootTarget != nil {
-		path, uuid, err := s.rootDevice(r.RootTarget)
+		root, err := s.rootDevice(ctx, r.RootTarget)
 		if err != nil {
 			return nil, statusOf(err)
 		}
-		root := path
-		if uuid != "" {
-			root = "UUID=" + uuid
-		}
-		line = kexec.WithRoot(line, root)
+		line = kexec.WithRoot(line, root.argument(r.Initrd != ""))
 	}
 	if err := (kexec.Kernel{Root: r.Root, Kernel: r.Kernel, Initrd: r.Initrd, CommandLine: line}).Load(); err != nil {
 		return nil, statusOf(err)

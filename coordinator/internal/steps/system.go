@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"strings"
 
 	"kadeploy/coordinator/internal/workflow"
 	agentv1 "kadeploy/proto/agent/v1"
@@ -36,13 +37,17 @@ func (s checkKernelFiles) do(ctx context.Context, t *workflow.Task, node string)
 type installBootloader struct{ nodes }
 
 func (s installBootloader) do(ctx context.Context, t *workflow.Task, node string) error {
-	if len(t.Cluster.Bootloader) > 0 {
-		return s.run(ctx, t, node, "boot loader script", s.script(t, t.Cluster.Bootloader))
-	}
 	boot := t.Request.Env.Boot
 	environment := s.variables(t)
 	for name, value := range custom(t) {
-		environment[name] = value // BOOTLOADER_* stand under their own names too
+		if strings.HasPrefix(name, "BOOTLOADER_") {
+			environment[name] = value // under its own name too
+		}
+	}
+	if len(t.Cluster.Bootloader) > 0 {
+		request := s.script(t, t.Cluster.Bootloader)
+		request.Environment = environment
+		return s.run(ctx, t, node, "boot loader script", request)
 	}
 	return s.output(t, node, "install the boot loader", func() (runStream, error) {
 		agent, err := s.session(ctx, node)
@@ -54,6 +59,7 @@ func (s installBootloader) do(ctx context.Context, t *workflow.Task, node string
 			Disk:       &agentv1.Target{Disk: blockDevice(t)},
 			RootTarget: deployTarget(t),
 			Kernel:     boot.Kernel, Initrd: boot.Initrd, KernelParams: kernelParams(t),
+			Hypervisor: boot.Hypervisor, HypervisorParams: boot.HypervisorParams,
 			Environment: environment,
 		})
 	})

@@ -2229,16 +2229,18 @@ func (x *CheckKernelReply) GetRelease() string {
 }
 
 type InstallBootloaderRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`                               // where the deployed system is mounted
-	Disk          *Target                `protobuf:"bytes,2,opt,name=disk,proto3" json:"disk,omitempty"`                               // disk that gets the boot loader
-	RootTarget    *Target                `protobuf:"bytes,3,opt,name=root_target,json=rootTarget,proto3" json:"root_target,omitempty"` // partition that holds the root file system
-	Kernel        string                 `protobuf:"bytes,4,opt,name=kernel,proto3" json:"kernel,omitempty"`
-	Initrd        string                 `protobuf:"bytes,5,opt,name=initrd,proto3" json:"initrd,omitempty"`
-	KernelParams  string                 `protobuf:"bytes,6,opt,name=kernel_params,json=kernelParams,proto3" json:"kernel_params,omitempty"`
-	Environment   map[string]string      `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // KADEPLOY_* and BOOTLOADER_* variables
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Root             string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`                               // where the deployed system is mounted
+	Disk             *Target                `protobuf:"bytes,2,opt,name=disk,proto3" json:"disk,omitempty"`                               // disk that gets the boot loader
+	RootTarget       *Target                `protobuf:"bytes,3,opt,name=root_target,json=rootTarget,proto3" json:"root_target,omitempty"` // partition that holds the root file system
+	Kernel           string                 `protobuf:"bytes,4,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	Initrd           string                 `protobuf:"bytes,5,opt,name=initrd,proto3" json:"initrd,omitempty"`
+	KernelParams     string                 `protobuf:"bytes,6,opt,name=kernel_params,json=kernelParams,proto3" json:"kernel_params,omitempty"`
+	Environment      map[string]string      `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // KADEPLOY_* and BOOTLOADER_* variables
+	Hypervisor       string                 `protobuf:"bytes,8,opt,name=hypervisor,proto3" json:"hypervisor,omitempty"`                                                                             // path below root; empty: none
+	HypervisorParams string                 `protobuf:"bytes,9,opt,name=hypervisor_params,json=hypervisorParams,proto3" json:"hypervisor_params,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *InstallBootloaderRequest) Reset() {
@@ -2318,6 +2320,20 @@ func (x *InstallBootloaderRequest) GetEnvironment() map[string]string {
 		return x.Environment
 	}
 	return nil
+}
+
+func (x *InstallBootloaderRequest) GetHypervisor() string {
+	if x != nil {
+		return x.Hypervisor
+	}
+	return ""
+}
+
+func (x *InstallBootloaderRequest) GetHypervisorParams() string {
+	if x != nil {
+		return x.HypervisorParams
+	}
+	return ""
 }
 
 type KexecRequest struct {
@@ -2773,7 +2789,7 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x10CheckKernelReply\x12\x16\n" +
 	"\x06kernel\x18\x01 \x01(\tR\x06kernel\x12\x16\n" +
 	"\x06initrd\x18\x02 \x01(\tR\x06initrd\x12\x18\n" +
-	"\arelease\x18\x03 \x01(\tR\arelease\"\x8e\x03\n" +
+	"\arelease\x18\x03 \x01(\tR\arelease\"\xdb\x03\n" +
 	"\x18InstallBootloaderRequest\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\tR\x04root\x12-\n" +
 	"\x04disk\x18\x02 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x04disk\x12:\n" +
@@ -2782,7 +2798,11 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x06kernel\x18\x04 \x01(\tR\x06kernel\x12\x16\n" +
 	"\x06initrd\x18\x05 \x01(\tR\x06initrd\x12#\n" +
 	"\rkernel_params\x18\x06 \x01(\tR\fkernelParams\x12^\n" +
-	"\venvironment\x18\a \x03(\v2<.kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntryR\venvironment\x1a>\n" +
+	"\venvironment\x18\a \x03(\v2<.kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntryR\venvironment\x12\x1e\n" +
+	"\n" +
+	"hypervisor\x18\b \x01(\tR\n" +
+	"hypervisor\x12+\n" +
+	"\x11hypervisor_params\x18\t \x01(\tR\x10hypervisorParams\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x01\n" +
