@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +20,7 @@ import (
 // shell is an agent that notes what it is to run, and a broadcaster that notes what it is to send.
 type shell struct {
 	agentv1.AgentClient
+	mu     sync.Mutex
 	asked  []string
 	status int32
 	fails  string // node that receives nothing
@@ -36,6 +38,8 @@ func (s *shell) Run(_ context.Context, r *agentv1.RunRequest, _ ...grpc.CallOpti
 	if r.Path != "" {
 		what = r.Path + " " + r.Arguments
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = append(s.asked, fmt.Sprintf("run %s; KADEPLOY_ENV_EXTRACTION_DIR=%s", what, r.Environment["KADEPLOY_ENV_EXTRACTION_DIR"]))
 	exit := &agentv1.RunReply{Kind: &agentv1.RunReply_Exit{Exit: &agentv1.Exit{Status: s.status}}}
 	return &ending{replies: stream{exit}}, nil
@@ -63,7 +67,10 @@ func operation(t *testing.T, s *shell, op customops.Op) map[string]string {
 	tk.Cluster.Nodes = []cluster.Node{{Name: "a", Address: netip.MustParseAddr("10.0.0.1")}, {Name: "b", Address: netip.MustParseAddr("10.0.0.2")}}
 	tk.Nodes, tk.Op, tk.Micro = []string{"a", "b"}, &op, "send_key-it is"
 	ended := make(map[string]string)
+	var mu sync.Mutex
 	customOperation{n}.Run(t.Context(), tk, func(node string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if _, twice := ended[node]; twice {
 			t.Errorf("%s is reported twice", node)
 		}
@@ -77,23 +84,23 @@ func TestOperationsAreDoneByTheAgents(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		op    customops.Op
-		shell shell
+		shell *shell
 		asked []string
 		ended map[string]string
 	}{
-		{"exec", customops.Op{Name: "x", Action: customops.Exec, Command: "echo $KADEPLOY_ENV > /x"}, shell{},
+		{"exec", customops.Op{Name: "x", Action: customops.Exec, Command: "echo $KADEPLOY_ENV > /x"}, &shell{},
 			[]string{"run echo $KADEPLOY_ENV > /x" + both, "run echo $KADEPLOY_ENV > /x" + both}, map[string]string{"a": "<nil>", "b": "<nil>"}},
-		{"exec fails", customops.Op{Name: "x", Action: customops.Exec, Command: "false"}, shell{status: 1},
+		{"exec fails", customops.Op{Name: "x", Action: customops.Exec, Command: "false"}, &shell{status: 1},
 			[]string{"run false" + both, "run false" + both}, map[string]string{"a": "x: exit status 1", "b": "x: exit status 1"}},
-		{"send", customops.Op{Name: "x", Action: customops.Send, File: "/home/a/f.sh", Destination: "$KADEPLOY_ENV_EXTRACTION_DIR/root"}, shell{},
+		{"send", customops.Op{Name: "x", Action: customops.Send, File: "/home/a/f.sh", Destination: "$KADEPLOY_ENV_EXTRACTION_DIR/root"}, &shell{},
 			[]string{"send /cache/1 to /mnt/dest/root/f.sh, mode 644"}, map[string]string{"a": "<nil>", "b": "<nil>"}},
-		{"run", customops.Op{Name: "x", Action: customops.Run, File: "/home/a/f.sh", Params: "-v 1"}, shell{fails: "b"},
+		{"run", customops.Op{Name: "x", Action: customops.Run, File: "/home/a/f.sh", Params: "-v 1"}, &shell{fails: "b"},
 			[]string{"send /cache/1 to /tmp/kadeploy-D-1-send_key-it_is-f.sh, mode 755", "run /tmp/kadeploy-D-1-send_key-it_is-f.sh -v 1" + both},
 			map[string]string{"a": "<nil>", "b": "no space left on device"}},
-		{"not fetched", customops.Op{Name: "x", Action: customops.Run, File: "/other", Site: true}, shell{}, nil,
+		{"not fetched", customops.Op{Name: "x", Action: customops.Run, File: "/other", Site: true}, &shell{}, nil,
 			map[string]string{"a": "operation x: its file /other was not fetched", "b": "operation x: its file /other was not fetched"}},
 	} {
-		ended := operation(t, &c.shell, c.op)
+		ended := operation(t, c.shell, c.op)
 		if diff := cmp.Diff(c.asked, c.shell.asked); diff != "" {
 			t.Errorf("%s: asked of the agents: %s", c.name, diff)
 		}
