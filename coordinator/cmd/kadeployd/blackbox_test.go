@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestBlackBox(t *testing.T) {
 		{"environments", environments}, {"deployments", deployments}, {"rights", rightsOfUsers}, {"files", filesOfClients},
 		{"reboots", reboots}, {"boot profiles", bootProfiles}, {"power", powers}, {"nodes and statistics", nodesAndStatistics}, {"consoles", consolesOfNodes},
 		{"authentication", authentication}, {"certificates and ident", proofs}, {"recorded clients", recordedClients},
-		{"malformed requests", malformed}, {"clients that disappear", disappearing}, {"200 clients", crowd},
+		{"malformed requests", malformed}, {"clients that disappear", disappearing}, {"200 clients", crowd}, {"metrics", scraped},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			of := *s
@@ -443,5 +444,26 @@ func recordedClients(t *testing.T, s *site) {
 	var node struct{ State string }
 	if s.ok("gert", "GET", "/nodes/node-11.lab", "", &node); node.State != "deployed" {
 		t.Errorf("g5k-checks sees %+v", node)
+	}
+}
+
+// scraped sees the operations of the tests before it in the metrics.
+func scraped(t *testing.T, s *site) {
+	a := s.ask("", "GET", "/metrics", "")
+	if a.status != 200 {
+		t.Fatalf("GET /metrics = %d %s", a.status, a.body)
+	}
+	for _, want := range []string{
+		`kadeploy_operations_total\{kind="deployment",result="ok"\} [1-9]`, `kadeploy_operations_running\{kind="deployment"\} 0\n`,
+		`kadeploy_nodes\{cluster="lab",state="[a-z_]+"\} [1-9]`, `kadeploy_window_size\{window="reboot"\} [1-9]`,
+		`kadeploy_step_duration_seconds_count\{cluster="lab",instance="SetDeploymentEnvDummy",result="ok",step="dummy"\} [1-9]`,
+		`kadeploy_journal_transitions_total [1-9]`,
+	} {
+		if !regexp.MustCompile(want).MatchString(a.body) {
+			t.Errorf("%s is not in the metrics:\n%s", want, a.body)
+		}
+	}
+	if a := s.ask("", "POST", "/metrics", ""); a.status != 405 {
+		t.Errorf("POST /metrics = %d", a.status)
 	}
 }

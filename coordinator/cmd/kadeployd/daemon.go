@@ -32,6 +32,7 @@ import (
 	"kadeploy/coordinator/internal/fleet"
 	"kadeploy/coordinator/internal/identity"
 	"kadeploy/coordinator/internal/imagecache"
+	"kadeploy/coordinator/internal/metrics"
 	"kadeploy/coordinator/internal/power"
 	"kadeploy/coordinator/internal/probe"
 	"kadeploy/coordinator/internal/rights"
@@ -63,6 +64,7 @@ type daemon struct {
 	consoles *console.Service
 	api      http.Handler
 	auth     *auth.Authenticator
+	metrics  *metrics.Metrics
 
 	logs    *logDir       // nil: there are no log files
 	ready   func()        // is called when users are served
@@ -156,12 +158,15 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	machines := power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, BMC: controllers{}, Logger: d.log})
+	prober := probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check})
+	d.metrics = d.newMetrics(map[string]windowed{"reboot": machines, "check": prober})
 	all := steps.All(steps.Config{
 		Agents:        d.fleet,
 		Profiles:      profiles,
-		Power:         power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, BMC: controllers{}, Logger: d.log}),
-		Prober:        probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check}),
-		Broadcaster:   broadcast.Service{Logger: d.log, Options: headOptions(&server.Kascade)},
+		Power:         machines,
+		Prober:        prober,
+		Broadcaster:   measuredBroadcaster{broadcast.Service{Logger: d.log, Options: headOptions(&server.Kascade)}, d.metrics.Broadcast},
 		Preparer:      d.prepared.forSteps(),
 		VLANs:         d.vlans,
 		ExtractionDir: server.Environments.ExtractionDir,
@@ -178,10 +183,10 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		return err
 	}
 	d.engine, err = engine.New(engine.Config{
-		Steps: table, Journal: journal, States: d.store, Logger: d.log,
+		Steps: table, Journal: measuredJournal{journal, d.metrics.Journalled}, States: d.store, Logger: d.log,
 		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean,
 		Witness: witness{d.fleet, d.consoles, d.log}, Stories: d.store,
-		OnEnd: d.ended,
+		OnEnd: d.ended, OnLeft: d.metrics.Left,
 	})
 	if err != nil {
 		return err
@@ -195,6 +200,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 
 // ended is called when a workflow is over.
 func (d *daemon) ended(req *workflow.Request, v workflow.View) {
+	d.metrics.Ended(v)
 	d.files.release(req.ID)
 	d.prepared.release(req.ID)
 	if d.uploads != nil {
@@ -238,6 +244,11 @@ func (d *daemon) buildAPI() (err error) {
 		Closing:       d.closing,
 		Logger:        d.log,
 	})
+	if err != nil || !server.Metrics.Enabled {
+		return err
+	}
+	may, err := auth.NewWhitelist(server.Metrics.Whitelist)
+	d.api = withMetrics(d.api, d.metrics.Handler(), may)
 	return err
 }
 

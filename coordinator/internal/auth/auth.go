@@ -54,7 +54,7 @@ type Authenticator struct {
 	ca       crypto.PublicKey
 	logger   *slog.Logger
 
-	acl, ident, basic, certificate whitelist
+	acl, ident, basic, certificate Whitelist
 	users                          *passwords
 }
 
@@ -70,14 +70,14 @@ func New(s Settings, logger *slog.Logger) (*Authenticator, error) {
 	}
 	for _, list := range []struct {
 		items []string
-		into  *whitelist
+		into  *Whitelist
 		name  string
 	}{
 		{s.ACLWhitelist, &a.acl, "acl"}, {s.IdentWhitelist, &a.ident, "ident"},
 		{s.BasicWhitelist, &a.basic, "http_basic"}, {s.CertificateWhitelist, &a.certificate, "certificate"},
 	} {
 		var err error
-		if *list.into, err = newWhitelist(list.items); err != nil {
+		if *list.into, err = NewWhitelist(list.items); err != nil {
 			return nil, fmt.Errorf("authentication by %s: %w", list.name, err)
 		}
 	}
@@ -175,7 +175,7 @@ func (a *Authenticator) claimed(r *http.Request) string {
 
 // byHost believes the callers on trusted hosts.
 func (a *Authenticator) byHost(ctx context.Context, r *http.Request, claimed string) (string, error) {
-	if claimed == "" || !a.acl.has(ctx, r.RemoteAddr) {
+	if claimed == "" || !a.acl.Has(ctx, r.RemoteAddr) {
 		return "", nil
 	}
 	return claimed, nil
@@ -183,7 +183,7 @@ func (a *Authenticator) byHost(ctx context.Context, r *http.Request, claimed str
 
 func (a *Authenticator) byPassword(ctx context.Context, r *http.Request, _ string) (string, error) {
 	user, password, given := r.BasicAuth()
-	if !given || !a.basic.has(ctx, r.RemoteAddr) {
+	if !given || !a.basic.Has(ctx, r.RemoteAddr) {
 		return "", nil
 	}
 	if err := a.users.check(user, password); err != nil {

@@ -83,18 +83,18 @@ func TestACL(t *testing.T) {
 
 func TestWhitelist(t *testing.T) {
 	for _, bad := range []string{"10.0.0.0/99", "/(/", "10.0.0/8"} {
-		if _, err := newWhitelist([]string{bad}); err == nil {
-			t.Errorf("newWhitelist accepted %s", bad)
+		if _, err := NewWhitelist([]string{bad}); err == nil {
+			t.Errorf("NewWhitelist accepted %s", bad)
 		}
 	}
 	for item, want := range map[string]bool{
 		"127.0.0.1": true, "127.0.0.2": false, "127.0.0.9/8": true, "192.0.2.0/24": false, "localhost": true, "/^local/": true, "/^remote/": false,
 	} {
-		w, err := newWhitelist([]string{item})
+		w, err := NewWhitelist([]string{item})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := w.has(t.Context(), near); got != want {
+		if got := w.Has(t.Context(), near); got != want {
 			t.Errorf("%s has %s = %v, want %v", item, near, got, want)
 		}
 	}

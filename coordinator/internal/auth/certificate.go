@@ -22,7 +22,7 @@ import (
 // which "bob" could be "bobby".
 func (a *Authenticator) byCertificate(ctx context.Context, r *http.Request, claimed string) (string, error) {
 	text := r.Header.Get(a.prefix + "Certificate")
-	if text == "" || !a.certificate.has(ctx, r.RemoteAddr) {
+	if text == "" || !a.certificate.Has(ctx, r.RemoteAddr) {
 		return "", nil
 	}
 	cert, err := decodeCertificate(text)

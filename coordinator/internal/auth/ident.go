@@ -24,7 +24,7 @@ const (
 
 // byIdent asks the caller's machine whose connection this is.
 func (a *Authenticator) byIdent(ctx context.Context, r *http.Request, claimed string) (string, error) {
-	if !a.ident.has(ctx, r.RemoteAddr) {
+	if !a.ident.Has(ctx, r.RemoteAddr) {
 		return "", nil
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

@@ -13,14 +13,15 @@ import (
 // resolveTime bounds the questions to DNS for one caller.
 const resolveTime = 5 * time.Second
 
-// whitelist says from where callers may come. Empty, it has every place.
-type whitelist struct {
+// Whitelist says from where callers may come. Empty, it has every place.
+type Whitelist struct {
 	networks []netip.Prefix
 	hosts    []string
 	patterns []*regexp.Regexp
 }
 
-func newWhitelist(items []string) (w whitelist, err error) {
+// NewWhitelist reads addresses, networks, host names and /regular expressions/ on host names.
+func NewWhitelist(items []string) (w Whitelist, err error) {
 	for _, item := range items {
 		switch addr, notAddr := netip.ParseAddr(item); {
 		case notAddr == nil:
@@ -44,8 +45,8 @@ func newWhitelist(items []string) (w whitelist, err error) {
 	return w, nil
 }
 
-// has tells whether remote, an address with a port, is in the list.
-func (w whitelist) has(ctx context.Context, remote string) bool {
+// Has tells whether remote, an address with a port, is in the list.
+func (w Whitelist) Has(ctx context.Context, remote string) bool {
 	if len(w.networks)+len(w.hosts)+len(w.patterns) == 0 {
 		return true
 	}
@@ -71,7 +72,7 @@ func (w whitelist) has(ctx context.Context, remote string) bool {
 
 // matches looks the caller's name up. As its owner writes what it says, a name
 // counts only if it also leads back to the caller.
-func (w whitelist) matches(ctx context.Context, addr netip.Addr) bool {
+func (w Whitelist) matches(ctx context.Context, addr netip.Addr) bool {
 	names, err := net.DefaultResolver.LookupAddr(ctx, addr.String())
 	if err != nil {
 		return false

@@ -28,9 +28,16 @@ type Server struct {
 	Windows        Windows
 	Environments   Environments
 	Hooks          Hooks
+	Metrics        Metrics
 	Autoclean      time.Duration // finished workflows are forgotten this long after their start
 	Mkfs           map[string]string
 	Tar            string // further options of tar on nodes
+}
+
+// Metrics are what Prometheus reads at /metrics of the REST interface.
+type Metrics struct {
+	Enabled   bool
+	Whitelist []string // who may read them over TCP, as in Authentication
 }
 
 // Ports are TCP ports.

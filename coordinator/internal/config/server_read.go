@@ -76,6 +76,7 @@ func (l *loader) server(f *file) Server {
 			EndOfReboot:     l.command(n.Get("hooks").Get("end_of_reboot")),
 			EndOfPower:      l.command(n.Get("hooks").Get("end_of_power")),
 		},
+		Metrics:   metrics(n.Get("metrics")),
 		Autoclean: time.Duration(between(n.Get("autoclean_threshold"), 360, 1, 525_600)) * time.Minute,
 		Mkfs:      mkfs(n.Get("external").Get("mkfs")),
 		Tar:       n.Get("external").Get("tar").String(""),
@@ -138,6 +139,14 @@ func (l *loader) security(n *tree.Node) Security {
 		n.Fail("'certificate' and 'private_key/file' go together: give both, or none for a self-signed certificate")
 	}
 	return s
+}
+
+func metrics(n *tree.Node) Metrics {
+	m := Metrics{Enabled: n.Get("enabled").Bool(true), Whitelist: []string{"127.0.0.0/8", "::1"}}
+	if list := n.Get("whitelist"); list.Exists() {
+		m.Whitelist = whitelist(list)
+	}
+	return m
 }
 
 func mkfs(n *tree.Node) map[string]string {

@@ -16,6 +16,7 @@ type book struct {
 	macros   []*macroEntry
 	spans    []workflow.Span
 	progress *workflow.Progress
+	left     func(workflow.Span) // a stay has ended
 }
 
 // entry is one node.
@@ -132,6 +133,7 @@ func (b *book) leave(e *entry, now time.Time, failure string) {
 	s := &b.spans[e.span]
 	s.Ended, s.Error = now, failure
 	e.stages[e.macro].ended = now
+	b.left(*s)
 	e.span, e.running = -1, false
 	e.passed = append(e.passed, passage{e.instance, e.micro, failure != "", now.Sub(e.entered)})
 	if e.micro == workflow.WaitReboot && failure == "" {

@@ -80,6 +80,7 @@ type Config struct {
 	Witness Witness // asked about nodes that fail; may be nil
 	Stories Stories // may be nil: then timelines are gone with their workflows
 
+	OnLeft  func(workflow.Span)                          // may be nil; must not block; a node left a micro-step
 	OnEvent func(Event)                                  // may be nil; must not block
 	OnEnd   func(req *workflow.Request, v workflow.View) // may be nil; called once after the end, on a goroutine of the workflow
 }

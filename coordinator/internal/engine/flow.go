@@ -40,7 +40,7 @@ type flow struct {
 	evidence  []*workflow.Evidence // of nodes that failed; each is filled in when its witness has spoken
 	inquiries sync.WaitGroup
 
-	quiet   bool      // no text: what is replayed was told before
+	quiet bool // no text: what is replayed was told before
 }
 
 // storeTime is how long a call of the journal or of the node states may take.
@@ -79,6 +79,11 @@ func newFlow(e *Engine, req *workflow.Request) (*flow, error) {
 		f.parts = append(f.parts, newPart(f, i, plan))
 	}
 	f.book = newBook(f.parts)
+	f.book.left = func(s workflow.Span) {
+		if e.cfg.OnLeft != nil && !f.quiet {
+			e.cfg.OnLeft(s)
+		}
+	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f, nil
 }

@@ -97,3 +97,16 @@ func (e *Engine) Story(id string) (*workflow.Story, bool) {
 	}
 	return f.story(), true
 }
+
+// Running counts the workflows of each kind that have not ended.
+func (e *Engine) Running() map[workflow.Kind]int {
+	counts := map[workflow.Kind]int{workflow.Deploy: 0, workflow.Reboot: 0, workflow.Power: 0}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.flows {
+		if !f.done() {
+			counts[f.req.Kind]++
+		}
+	}
+	return counts
+}

@@ -2,6 +2,7 @@ package power
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type window struct {
 	sleep time.Duration
 	turn  chan struct{} // held by the one who is trying
 	free  chan int      // free places; always holds its one value, but for an instant
+
+	waiting atomic.Int64 // places that are waited for
 }
 
 func newWindow(size int, sleep time.Duration) *window {
@@ -27,6 +30,8 @@ func newWindow(size int, sleep time.Duration) *window {
 // release gives them back. An error means that ctx has ended.
 func (w *window) enter(ctx context.Context, n int) (release func(), err error) {
 	n = min(n, w.size)
+	w.waiting.Add(int64(n))
+	defer w.waiting.Add(-int64(n))
 	select {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()
@@ -51,4 +56,12 @@ func (w *window) enter(ctx context.Context, n int) (release func(), err error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// Window is how many machines may be handled at once, are, and wait for a place.
+func (s *Service) Window() (size, occupied, waiting int) {
+	w := s.window
+	free := <-w.free
+	w.free <- free
+	return w.size, w.size - free, int(w.waiting.Load())
 }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,6 +38,8 @@ const (
 type Prober struct {
 	cfg    Config
 	window chan struct{}
+
+	waiting atomic.Int64 // for a place in the window
 }
 
 // New makes a Prober.
@@ -56,6 +59,11 @@ func New(cfg Config) *Prober {
 		cfg.Interval = defaultInterval
 	}
 	return &Prober{cfg: cfg, window: make(chan struct{}, cfg.Window)}
+}
+
+// Window is how many machines may be probed at once, are, and wait for their turn.
+func (p *Prober) Window() (size, occupied, waiting int) {
+	return cap(p.window), len(p.window), int(p.waiting.Load())
 }
 
 // MiniOS waits until the machine runs the deployment mini-OS, or ctx ends. The
@@ -113,10 +121,13 @@ func (p *Prober) wait(ctx context.Context, address netip.Addr, what string, want
 // look probes both ports once, when the window lets it. A probe that ctx has
 // cut short is an error: it has seen nothing.
 func (p *Prober) look(ctx context.Context, address netip.Addr) (sight, error) {
+	p.waiting.Add(1)
 	select {
 	case p.window <- struct{}{}:
+		p.waiting.Add(-1)
 		defer func() { <-p.window }()
 	case <-ctx.Done():
+		p.waiting.Add(-1)
 		return sight{}, ctx.Err()
 	}
 	var s sight

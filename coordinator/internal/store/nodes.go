@@ -148,3 +148,27 @@ func environmentOf(ctx context.Context, tx *sql.Tx, id int64) (*Environment, err
 	}
 	return &list[0], nil
 }
+
+// States is the state of every node that was ever operated on.
+func (s *Store) States(ctx context.Context) (map[string]string, error) {
+	states := make(map[string]string)
+	err := s.view(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT name, state FROM nodes")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name, state string
+			if err := rows.Scan(&name, &state); err != nil {
+				return err
+			}
+			states[name] = state
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the states of nodes: %w", err)
+	}
+	return states, nil
+}
