@@ -161,7 +161,16 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	machines := power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, BMC: controllers{}, Logger: d.log})
 	prober := probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check})
 	d.metrics = d.newMetrics(map[string]windowed{"reboot": machines, "check": prober})
+	kernels, err := d.kernels()
+	if err != nil {
+		return err
+	}
+	key, err := d.deploymentKey()
+	if err != nil {
+		return err
+	}
 	all := steps.All(steps.Config{
+		Remote: d.remote(), Kernels: kernels, Site: siteCommands{connector(server)}, Connector: connector(server), DeploymentKey: key,
 		Agents:        d.fleet,
 		Profiles:      profiles,
 		Power:         machines,
@@ -261,14 +270,10 @@ func (d *daemon) buildBoot() (err error) {
 	for _, c := range d.cfg.Site.Clusters {
 		nodes = append(nodes, c.Nodes...)
 	}
-	overlay := make(map[string]string)
-	if key := d.cfg.Server.DeploymentKey; key != "" {
-		overlay["/etc/kadeploy/authorized_keys"] = key
-	}
 	d.boot, err = boot.New(boot.Config{
 		Interface: b.Interface, Address: b.Address, Nodes: nodes,
 		Router: b.DHCP.Router, DNS: b.DHCP.DNS, Lease: b.DHCP.Lease,
-		Repository: b.Repository, Loaders: b.Loaders, UEFILoader: b.UEFILoader, UserFiles: b.UserFiles, Overlay: overlay,
+		Repository: b.Repository, Loaders: b.Loaders, UEFILoader: b.UEFILoader, UserFiles: b.UserFiles, Overlay: d.overlay(),
 		Coordinator: agentsAddress(&d.cfg.Server), Fingerprint: session.Fingerprint(d.cert.Certificate[0]), Params: b.Params,
 		HTTPPort: b.HTTPPort, TFTPPort: b.TFTPPort, NoDHCP: !b.DHCP.Enabled, NoTFTP: !b.TFTP,
 		RouterAdvertisement: b.RouterAdvertisements,

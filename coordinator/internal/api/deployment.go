@@ -47,6 +47,9 @@ func (s *server) createDeployment(c *call) (any, error) {
 			return nil, err
 		}
 	}
+	if err := s.readDoubts(c, req); err != nil {
+		return nil, err
+	}
 	prepare := s.fetchAll(c, req, keys)
 	if c.set("dry_run") && c.set("plan") {
 		return s.preview(c, req)
@@ -132,8 +135,8 @@ func instances(in *params, name, macro string) []cluster.Instance {
 		switch {
 		case p.err() != nil:
 			in.fail(name, "%v", p.err())
-		case !workflow.KnownInstance(macro, inst.Name):
-			in.fail(name, "%q is no instance of %s", p.text("name"), macro)
+		case workflow.Unknown(macro, inst.Name) != "":
+			in.fail(name, "%s", workflow.Unknown(macro, inst.Name))
 		case inst.Retries < 0 || inst.Timeout < 0:
 			in.fail(name, "retries and timeout of %s must not be negative", inst.Name)
 		}

@@ -30,7 +30,8 @@ set attempt:int32 0
 :again
 inc attempt
 kernel {{.Kernel}} {{.Arguments}} || goto failed
-initrd --name initrd {{.Initrd}} || goto failed
+{{with .Initrd}}initrd --name initrd {{.}} || goto failed
+{{end -}}
 {{with .Overlay}}initrd --name overlay {{.}} || goto failed
 {{end}}boot || goto failed
 :failed
@@ -87,19 +88,25 @@ func render(name string, data scriptData) []byte {
 // site's parameters, the interface that it booted from (in PXELINUX's form, with
 // the hardware type), and how the agent reaches and trusts the coordinator.
 func (s *scripter) arguments(p profile.Profile, node, token string) string {
-	words := []string{"initrd=initrd"}
+	var words []string
+	if p.Initrd != "" {
+		words = append(words, "initrd=initrd")
+	}
 	if s.overlay != "" {
 		words = append(words, "initrd=overlay")
 	}
 	words = append(words, strings.Fields(s.params)...)
 	words = append(words, strings.Fields(p.Params)...)
-	words = append(words,
-		"BOOTIF=01-${netX/mac:hexhyp}",
-		"kadeploy.coordinator="+s.coordinator,
-		"kadeploy.node="+node,
-		"kadeploy.token="+token,
-		"kadeploy.fingerprint="+s.fingerprint)
-	return strings.Join(words, " ")
+	words = append(words, "BOOTIF=01-${netX/mac:hexhyp}")
+	return strings.Join(append(words, agentWords(s.coordinator, node, token, s.fingerprint)...), " ")
+}
+
+// agentWords are the arguments that the agent finds and proves itself with.
+func agentWords(coordinator, node, token, fingerprint string) []string {
+	return []string{
+		"kadeploy.coordinator=" + coordinator, "kadeploy.node=" + node,
+		"kadeploy.token=" + token, "kadeploy.fingerprint=" + fingerprint,
+	}
 }
 
 // scripter makes the boot scripts of nodes.
@@ -114,7 +121,7 @@ type scripter struct {
 // miniOS is the script that boots the mini-OS with a token.
 func (s *scripter) miniOS(p profile.Profile, node, token string) []byte {
 	return render("minios", scriptData{
-		Node: node, Kernel: s.url(p.Kernel), Initrd: s.url(p.Initrd), Overlay: s.overlay,
+		Node: node, Kernel: s.url(p.Kernel), Initrd: s.urlIf(p.Initrd), Overlay: s.overlay,
 		Arguments: s.arguments(p, node, token), Self: s.base + pathScript,
 	})
 }
@@ -135,6 +142,14 @@ func (s *scripter) url(file string) string {
 		return file
 	}
 	return s.base + pathFiles + strings.TrimPrefix(file, "/")
+}
+
+// urlIf is url, and nothing for nothing.
+func (s *scripter) urlIf(file string) string {
+	if file == "" {
+		return ""
+	}
+	return s.url(file)
 }
 
 // consoleText makes a message that iPXE's echo prints and does not interpret:

@@ -40,6 +40,9 @@ type Cluster struct {
 	Variables    map[string]string
 	Preinstalls  []Archive // of the site's, run on the mini-OS before the disk is touched
 	Postinstalls []Archive // of the site's, run before the environment's own
+	Broadcast    Command   // localops.broadcastenv.cmd: how BroadcastEnvCustom sends the image; no Line: not at all
+	BroadcastRaw bool      // it only brings the file to the nodes, where it is unpacked afterwards
+	Loading      Loading   // how the mini-OS is loaded by a system that runs
 	Trusted      *Trusted  // nil: no system on a node is trusted to kexec into the mini-OS
 	UseIP        bool      // contact nodes by address instead of by name
 	Kexec        bool      // false: never kexec (site choice)
@@ -77,10 +80,19 @@ type MiniOS struct {
 	Params      string
 	Filesystems []string // supported_fs
 	Drivers     []string // kernel modules to load once it is up
+
+	// Of the mini-OS whose root is on NFS (boot.kernels.nfsroot); no kernel: there is none.
+	NFSKernel, NFSParams string
 }
 
 // PXEHeaders are lines on top of the boot profiles that are written for a boot server of the site's.
 type PXEHeaders struct{ DHCP, Network, Local string }
+
+// Loading is how the mini-OS is loaded without the firmware (kexec.*).
+type Loading struct {
+	Directory   string // on the node, for the kernel and the initrd
+	DisableSwap bool   // switch swap off first
+}
 
 // Archive is a site's preinstall or postinstall, from a file on the server.
 type Archive struct {
@@ -88,16 +100,6 @@ type Archive struct {
 	Compression string // gzip, bzip2, xz, zstd
 	Script      string // with arguments; "none" runs nothing
 }
-
-// Trusted tells which system on a node's disk is trusted (trusted_deployment).
-type Trusted struct {
-	Partition string // disk0/PROD
-	User      string // who must have deployed it
-	Envs      []TrustedEnv
-}
-
-// TrustedEnv is an environment that is trusted; all are if none is listed.
-type TrustedEnv struct{ Name, User string }
 
 // Drivers of management controllers.
 const (

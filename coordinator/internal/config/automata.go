@@ -48,8 +48,8 @@ func instance(f *file, n *tree.Node, macro string) cluster.Instance {
 	if i.Name != "" && !strings.HasPrefix(i.Name, macro) {
 		i.Name = macro + i.Name
 	}
-	if i.Name != "" && !workflow.KnownInstance(macro, i.Name) {
-		n.Get("type").Fail("There is no way '%s' to do %s; there are %s", strings.TrimPrefix(i.Name, macro), macro, strings.Join(workflow.Ways(macro), ", "))
+	if why := workflow.Unknown(macro, i.Name); i.Name != "" && why != "" {
+		n.Get("type").Fail("%s", strings.ToUpper(why[:1])+why[1:])
 	}
 	for _, m := range n.Get("microsteps").Items() {
 		i.Micro = append(i.Micro, micro(f, m))

@@ -43,8 +43,12 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 	c.Automaton = automaton(f, n.Get("automata").Get("macrosteps"))
 	c.Timeouts = timeouts(n.Get("timeouts"), c.Automaton)
 
-	f.without(n.Get("localops").Get("broadcastenv"), "images are sent by the built-in kascade", "cmd", "decompress")
-	f.without(n.Get("kexec"), "the mini-OS is loaded by its own means", "repository", "server_precmd", "script", "disable_swap")
+	c.Broadcast = cluster.Command{Line: l.command(n.Get("localops").Get("broadcastenv").Get("cmd"))}
+	c.BroadcastRaw = !n.Get("localops").Get("broadcastenv").Get("decompress").Bool(true)
+	c.Loading = loading(n.Get("kexec"))
+	f.without(n.Get("kexec"), "the mini-OS is loaded by its own means; what has to be done before goes into pre-ops of the micro-step kexec", "server_precmd", "script")
+	c.MiniOS.NFSKernel = kernels.Get("nfsroot").Get("vmlinuz").String("")
+	c.MiniOS.NFSParams = kernels.Get("nfsroot").Get("params").String("")
 	headers := n.Get("pxe").Get("headers")
 	c.PXEHeaders = cluster.PXEHeaders{
 		DHCP:    headers.Get("dhcp").String(""),
@@ -53,7 +57,6 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 	}
 	f.without(n.Get("pxe"), "boot profiles are made by the coordinator", "script")
 	f.without(n.Get("partitioning"), "partitions are formatted by the node's agent", "formating_script")
-	f.without(kernels, "the mini-OS has no root on NFS", "nfsroot")
 	f.close()
 }
 
@@ -207,6 +210,17 @@ func (l *loader) archives(n *tree.Node) []cluster.Archive {
 		})
 	}
 	return all
+}
+
+func loading(n *tree.Node) cluster.Loading {
+	loading := cluster.Loading{
+		Directory:   n.Get("repository").String("/dev/shm/kexec_repository"),
+		DisableSwap: n.Get("disable_swap").Bool(false),
+	}
+	if !filepath.IsAbs(loading.Directory) {
+		n.Get("repository").Fail("'%s' is no absolute path; it is a directory on the nodes", loading.Directory)
+	}
+	return loading
 }
 
 func trusted(n *tree.Node) *cluster.Trusted {

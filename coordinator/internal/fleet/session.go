@@ -18,8 +18,17 @@ func (f *Fleet) Session(ctx context.Context, node, not string) (agentv1.AgentCli
 
 // BootID is that of the node's open session, empty if there is none.
 func (f *Fleet) BootID(node string) string {
-	if a, ok := f.Agent(node); ok {
+	if a, ok := f.Agent(node); ok && a.open() {
 		return a.BootID
 	}
 	return ""
+}
+
+// Dismiss ends a node's session, if there is one, as the node is known to run something
+// else by now. A machine that jumps into another kernel does not close its connections.
+func (f *Fleet) Dismiss(node string) {
+	if a, ok := f.Agent(node); ok {
+		f.drop(a)
+		a.Close()
+	}
 }

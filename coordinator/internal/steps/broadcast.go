@@ -14,6 +14,14 @@ import (
 type sendEnvironment struct{ nodes }
 
 func (s sendEnvironment) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
+	switch t.Argument {
+	case workflow.ByCustom:
+		reportAll(t.Nodes, s.byTheSite(ctx, t), report)
+		return
+	case workflow.ByKascade, "":
+	default:
+		t.Note(3, fmt.Sprintf("%s: the image is sent along a chain, as with BroadcastEnvKascade", t.Instance))
+	}
 	file, open, err := s.image(ctx, t)
 	if err != nil {
 		reportAll(t.Nodes, err, report)

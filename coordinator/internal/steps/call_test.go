@@ -40,6 +40,7 @@ func (c crew) Session(_ context.Context, node, _ string) (agentv1.AgentClient, s
 }
 
 func (c crew) BootID(string) string { return "boot" }
+func (c crew) Dismiss(string)       {}
 
 func TestCallAsksAgainOnceWhenTheAgentWasRestarted(t *testing.T) {
 	gone := status.Error(codes.Unavailable, "session shutdown")

@@ -3,8 +3,11 @@ package steps
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"strings"
+	"sync"
 
 	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/workflow"
@@ -12,7 +15,8 @@ import (
 )
 
 // customOperation does what a user or the site wants done around a micro-step.
-// It is the agent that does it: a node that does not run the mini-OS fails.
+// The agent does it on a node that runs the mini-OS; on any other system it is done
+// over ssh, with the same variables and the same results.
 type customOperation struct{ nodes }
 
 func (s customOperation) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
@@ -32,21 +36,42 @@ func (s customOperation) Run(ctx context.Context, t *workflow.Task, report func(
 // exec runs a command line in the node's shell, where it finds the variables.
 func (s customOperation) exec(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
 	single{limit: untimed, do: func(ctx context.Context, t *workflow.Task, node string) error {
-		return s.run(ctx, t, node, t.Op.Name, &agentv1.RunRequest{
-			What: &agentv1.RunRequest_Command{Command: t.Op.Command}, Environment: s.variables(t),
-		})
+		_, err := s.execute(ctx, t, node, t.Op.Name, t.Op.Command, s.variables(t))
+		return err
 	}}.Run(ctx, t, report)
 }
 
-// file sends the operation's file to all nodes of the set along one chain.
+// file sends the operation's file to all nodes of the set: along one chain to those
+// that have an agent, to each of the others over ssh.
 func (s customOperation) file(ctx context.Context, t *workflow.Task, to string, mode uint32, report func(node string, err error)) {
 	file, ok := t.Request.OpFiles[t.Op.FileKey()]
 	if !ok {
 		reportAll(t.Nodes, fmt.Errorf("operation %s: its file %s was not fetched", t.Op.Name, t.Op.File), report)
 		return
 	}
+	var foreign []string
 	quiet := *t
 	quiet.Progress = nil // the display is the image's
+	quiet.Nodes = nil
+	for _, node := range t.Nodes {
+		if s.resident(node) {
+			quiet.Nodes = append(quiet.Nodes, node)
+		} else {
+			foreign = append(foreign, node)
+		}
+	}
+	var rest sync.WaitGroup
+	defer rest.Wait()
+	rest.Go(func() {
+		others := *t
+		others.Nodes = foreign
+		single{limit: long, do: func(ctx context.Context, t *workflow.Task, node string) error {
+			return s.put(ctx, t, node, to, mode, func() (io.ReadCloser, error) { return os.Open(file.Path) })
+		}}.Run(ctx, &others, report)
+	})
+	if len(quiet.Nodes) == 0 {
+		return
+	}
 	s.send(ctx, &quiet, file, &agentv1.ReceiveOpen{
 		Name: t.Op.Name, Sink: &agentv1.ReceiveOpen_File{File: &agentv1.FileSink{Path: to, Mode: mode}},
 	}, report)
@@ -61,6 +86,10 @@ func (s customOperation) script(ctx context.Context, t *workflow.Task, report fu
 		return
 	}
 	single{limit: untimed, do: func(ctx context.Context, t *workflow.Task, node string) error {
+		if !s.resident(node) {
+			_, err := s.execute(ctx, t, node, t.Op.Name, "cd "+quote(s.TmpDir)+" && exec "+quote(at)+" "+t.Op.Params, s.variables(t))
+			return err
+		}
 		return s.run(ctx, t, node, t.Op.Name, &agentv1.RunRequest{
 			Path: at, Arguments: t.Op.Params, Environment: s.variables(t), Directory: s.TmpDir,
 		})

@@ -99,9 +99,11 @@ func (s umountDeployPart) do(ctx context.Context, _ *workflow.Task, node string)
 	})
 }
 
-// syncDisk writes to the disk what scripts have changed since the image was received.
+// syncDisk writes to the disk what scripts have changed since the image was received,
+// or what the previous system has not written yet.
 type syncDisk struct{ nodes }
 
 func (s syncDisk) do(ctx context.Context, t *workflow.Task, node string) error {
-	return s.run(ctx, t, node, "sync", &agentv1.RunRequest{What: &agentv1.RunRequest_Command{Command: "sync"}})
+	_, err := s.execute(ctx, t, node, "sync", "sync", nil) // there is no agent if the previous system runs
+	return err
 }

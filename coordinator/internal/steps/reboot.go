@@ -27,6 +27,12 @@ func (s switchPXE) do(ctx context.Context, t *workflow.Task, node string) error 
 func bootProfile(t *workflow.Task, node string) (profile.Profile, error) {
 	r := t.Request
 	switch {
+	case t.Argument == workflow.ToNfsroot:
+		m := t.Cluster.MiniOS
+		if m.NFSKernel == "" {
+			return profile.Profile{}, fmt.Errorf("cluster %s has no mini-OS with its root on NFS: give boot.kernels.nfsroot.vmlinuz", t.Cluster.Name)
+		}
+		return profile.Profile{Kind: profile.MiniOS, Kernel: m.NFSKernel, Params: m.NFSParams}, nil
 	case t.Argument == workflow.ToDeploy:
 		m := t.Cluster.MiniOS
 		return profile.Profile{Kind: profile.MiniOS, Kernel: m.Kernel, Initrd: m.Initrd, Params: m.Params}, nil

@@ -25,6 +25,8 @@ type Agents interface {
 	Session(ctx context.Context, node, not string) (client agentv1.AgentClient, bootID string, err error)
 	// BootID is that of the session that is open now, empty if there is none.
 	BootID(node string) string
+	// Dismiss forgets the session of a node that no longer runs the mini-OS.
+	Dismiss(node string)
 }
 
 // Profiles says what nodes boot.
@@ -82,7 +84,8 @@ type Delivery struct {
 	Slow    []string // for people: which node held the others up, why, and what was done
 }
 
-// Config is what the steps work with; all of it is needed but Preparer, MkfsArguments and, where there are none, VLANs.
+// Config is what the steps work with; all of it is needed but Preparer, MkfsArguments and, where there are none, VLANs,
+// Remote, Kernels, Site and DeploymentKey.
 type Config struct {
 	Agents      Agents
 	Profiles    Profiles
@@ -91,7 +94,12 @@ type Config struct {
 	VLANs       VLANs
 	Broadcaster Broadcaster
 	Preparer    Preparer // nil: images are sent as they are
+	Remote      Remote
+	Kernels     Kernels
+	Site        Site
 
+	Connector     string            // what the site's commands call TAKTUK_CONNECTOR
+	DeploymentKey []byte            // authorized_keys lines that open a trusted system to Remote
 	ExtractionDir string            // where the deployed system is mounted on a node: /mnt/dest
 	ArchiveDir    string            // where pre- and postinstalls are unpacked: /rambin
 	TmpDir        string            // /tmp
@@ -131,6 +139,9 @@ func All(c Config) map[string]Step {
 		workflow.InstallBootloader:     single(long, installBootloader{n}.do),
 		workflow.Sync:                  single(long, syncDisk{n}.do),
 		workflow.Kexec:                 single(medium, kexec{n}.do),
+		workflow.SendDeploymentKernel:  single(kernelTime, sendDeploymentKernel{n}.do),
+		workflow.CheckNodes:            single(quick, checkNodes{n}.do),
+		workflow.DecompressEnvironment: single(long, decompressEnvironment{n}.do),
 		workflow.PowerNode:             power{n},
 		workflow.CustomOperation:       customOperation{n},
 		workflow.SetVLAN:               setVLAN{n},

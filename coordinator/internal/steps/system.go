@@ -1,7 +1,9 @@
 package steps
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"kadeploy/coordinator/internal/workflow"
@@ -16,8 +18,16 @@ type installKeys struct {
 }
 
 func (s installKeys) do(ctx context.Context, t *workflow.Task, node string) error {
+	keys := t.Request.Keys
+	if t.Micro == workflow.SendKey && t.Request.BecomesTrusted(t.Cluster) {
+		// The site's own key opens the way to the next deployment without firmware.
+		keys = append(append(slices.Clone(keys), '\n'), s.DeploymentKey...)
+	}
+	if len(bytes.TrimSpace(keys)) == 0 {
+		return nil
+	}
 	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
-		_, err := agent.InstallKeys(ctx, &agentv1.InstallKeysRequest{Root: s.root, Keys: t.Request.Keys})
+		_, err := agent.InstallKeys(ctx, &agentv1.InstallKeysRequest{Root: s.root, Keys: keys})
 		return err
 	})
 }
@@ -65,10 +75,13 @@ func (s installBootloader) do(ctx context.Context, t *workflow.Task, node string
 	})
 }
 
-// kexec jumps into the system that was deployed.
+// kexec jumps into the system that was deployed, or from one that runs into the mini-OS.
 type kexec struct{ nodes }
 
 func (s kexec) do(ctx context.Context, t *workflow.Task, node string) error {
+	if t.Argument == workflow.ToDeploy {
+		return s.intoMiniOS(ctx, t, node)
+	}
 	boot := t.Request.Env.Boot
 	return s.leave(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Kexec(ctx, &agentv1.KexecRequest{

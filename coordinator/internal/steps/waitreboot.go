@@ -21,7 +21,11 @@ func (s waitReboot) do(ctx context.Context, t *workflow.Task, node string) error
 		return err
 	}
 	if !strings.HasPrefix(t.Argument, "deploy") {
-		return s.Prober.UserSystem(ctx, address)
+		if err := s.Prober.UserSystem(ctx, address); err != nil {
+			return err
+		}
+		s.Agents.Dismiss(node)
+		return nil
 	}
 	if err := s.Prober.MiniOS(ctx, address); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -28,7 +29,7 @@ const (
 	ManageAdminPreInstall = "manage_admin_pre_install" // collective
 	SendEnvironment       = "send_environment"         // collective; kascade, custom, ...
 	DecompressEnvironment = "decompress_environment"   // no argument
-	MountTmpPart          = "mount_tmp_part"           // no argument
+	MountTmpPart          = "mount_tmp_part"           // no argument; always useless
 	ManageAdminPost       = "manage_admin_post_install"
 	ManageUserPost        = "manage_user_post_install"
 	CheckKernelFiles      = "check_kernel_files" // no argument
@@ -46,6 +47,9 @@ const (
 	ToLocal   = "local"   // switch_pxe: the system on the node's disk
 	ToCustom  = "custom"  // switch_pxe: the user's own profile
 	ToUser    = "user"    // kexec: the system that was deployed
+
+	ByKascade = "kascade" // send_environment: along a chain, as do all names but
+	ByCustom  = "custom"  // send_environment: by the site's own command
 
 	VLANDefault = "default"
 	VLANUser    = "user"
@@ -176,6 +180,17 @@ func KnownInstance(macro, name string) bool {
 	macro, name = CanonicalInstance(macro), CanonicalInstance(name)
 	_, ok := instances[name]
 	return ok && strings.HasPrefix(name, macro)
+}
+
+// Unknown is why name is no instance of a macro-step that can be asked for; "" if it is one.
+func Unknown(macro, name string) string {
+	switch {
+	case KnownInstance(macro, name):
+		return ""
+	case name == BootNewEnv+"PivotRoot":
+		return name + " has never been implemented: use BootNewEnvKexec, or BootNewEnvClassical"
+	}
+	return fmt.Sprintf("there is no way '%s' to do %s; there are %s", strings.TrimPrefix(CanonicalInstance(name), CanonicalInstance(macro)), macro, strings.Join(Ways(macro), ", "))
 }
 
 // Ways are the names of the instances of a macro-step, without the macro-step's own before them.

@@ -182,8 +182,8 @@ func (p *planner) deployment() (*Plan, error) {
 	for i, name := range macros {
 		m := Macro{Name: name}
 		for _, in := range p.withoutKexec(choices[i]) {
-			if !KnownInstance(name, in.Name) {
-				return nil, failure(invalidOption, "%s is not an instance of the macro-step %s", in.Name, name)
+			if why := Unknown(name, in.Name); why != "" {
+				return nil, failure(invalidOption, "%s", why)
 			}
 			m.Instances = append(m.Instances, p.instance(in, instances[CanonicalInstance(in.Name)]))
 		}

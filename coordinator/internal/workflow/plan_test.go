@@ -251,7 +251,10 @@ func TestPlanRefuses(t *testing.T) {
 		{func(r *Request, _ *cluster.Cluster) { r.Kind = "dance" }, 4, "unknown kind"},
 		{func(r *Request, _ *cluster.Cluster) {
 			r.Automaton = &cluster.Automaton{BroadcastEnv: []cluster.Instance{{Name: "BootNewEnvKexec"}}}
-		}, 4, "not an instance of the macro-step BroadcastEnv"},
+		}, 4, "there is no way 'BootNewEnvKexec' to do BroadcastEnv"},
+		{func(r *Request, _ *cluster.Cluster) {
+			r.Automaton = &cluster.Automaton{BootNewEnv: []cluster.Instance{{Name: "BootNewEnvPivotRoot"}}}
+		}, 4, "never been implemented"},
 		{func(_ *Request, c *cluster.Cluster) { c.Timeouts.Reboot = "x" }, 0, "cluster lab"},
 	} {
 		r, cl := ordinary()

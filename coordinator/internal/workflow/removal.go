@@ -34,7 +34,9 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case MountDeployPart:
 		return !p.supported() || !p.mountsIn(instance)
 	case DecompressEnvironment:
-		return r.Env.Image.Kind != "fsa"
+		return !(strings.HasSuffix(instance, "Custom") && p.cluster.BroadcastRaw)
+	case MountTmpPart:
+		return true // nothing is kept there: what arrives is consumed at once
 	case ManageAdminPreInstall:
 		return r.Env.Preinstall == nil && len(p.cluster.Preinstalls) == 0
 	case ManageAdminPost:
@@ -42,7 +44,7 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case ManageUserPost:
 		return len(r.Env.Postinstalls) == 0 || !p.supported()
 	case SendKey:
-		return !r.wantsKeys() || !p.supported()
+		return !(r.wantsKeys() || r.BecomesTrusted(p.cluster)) || !p.supported()
 	case InstallBootloader:
 		return r.NoBootloader || !p.supported()
 	case CheckKernelFiles, UmountDeployPart:

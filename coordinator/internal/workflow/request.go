@@ -3,6 +3,7 @@ package workflow
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"kadeploy/coordinator/internal/cluster"
@@ -57,6 +58,8 @@ type Request struct {
 	RebootLimit  string             // --reboot-classical-timeout
 	KexecLimit   string             // --reboot-kexec-timeout
 
+	Doubts map[string]string // by node: why the system on it is not trusted; of the others the records do not tell against it
+
 	RebootKind  string // simple set_pxe deploy_env recorded_env
 	Level       int    // cluster.LevelSoft...
 	PowerAction string // on off status
@@ -68,6 +71,22 @@ type Request struct {
 
 	Operations customops.Set   // --custom-steps
 	OpFiles    map[string]File // of all operations, by customops.Op.FileKey
+}
+
+// BecomesTrusted tells whether what is deployed will be a trusted system of the cluster.
+func (r *Request) BecomesTrusted(c *cluster.Cluster) bool {
+	if r.Kind != Deploy || r.Env == nil || c.Trusted == nil || r.Env.Destructive || !c.Trusted.Trusts(r.User, r.Env.Name, r.EnvOwner) {
+		return false
+	}
+	disk, label, number := c.TrustedPlace()
+	if r.BlockDevice != "" && r.BlockDevice != disk && r.BlockDevice != c.Partitioning.BlockDevice {
+		return false
+	}
+	if r.Partition == "" {
+		return r.BlockDevice == "" && number == c.Partitioning.Deploy
+	}
+	chosen, at := c.Partitioning.Partition(r.Partition)
+	return at > 0 && at == number || at == 0 && strings.EqualFold(chosen, label)
 }
 
 // wantsKeys tells whether keys are to be installed, be they fetched yet or not.

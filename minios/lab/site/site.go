@@ -31,6 +31,9 @@ type Options struct {
 // Socket is where the coordinator of the site listens for local clients.
 func (o Options) Socket() string { return filepath.Join(o.State, "kadeployd.sock") }
 
+// PrivateKey is the private half of DeploymentKey, beside it as ssh-keygen puts it.
+func (o Options) PrivateKey() string { return strings.TrimSuffix(o.DeploymentKey, ".pub") }
+
 // Write makes the directory and the files in it.
 func Write(o Options) error {
 	for _, p := range []string{o.Directory, o.State, o.MiniOS, o.LabCommand, o.DeploymentKey} {
