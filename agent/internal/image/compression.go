@@ -14,6 +14,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"kadeploy/agent/internal/fault"
+	"kadeploy/proto/image/frames"
 )
 
 // Names of compressions, as in environment descriptions.
@@ -54,28 +55,70 @@ func decompress(r io.Reader, compression string) (io.ReadCloser, error) {
 		}
 		return nil, fault.Invalidf("the description says that the image's compression is %s, but its content is %s: correct image.compression, or the file", compression, got)
 	}
-	d, err := open(br)
-	if err != nil {
-		return nil, fmt.Errorf("decompress (%s): %w", compression, err)
+	d := &decoder{compression: compression}
+	if compression == Zstd && frames.Sniff(head) {
+		f, err := newFrameReader(br)
+		if err != nil {
+			return nil, d.explain(err)
+		}
+		d.blocks = f
+		return d, nil
 	}
-	return &decoder{d, compression}, nil
+	if d.stream, err = open(br); err != nil {
+		return nil, d.explain(err)
+	}
+	return d, nil
 }
 
-// decoder says in its errors what was being decoded.
+// decoder is decoded data, as a stream or in blocks; its errors say what was being decoded.
 type decoder struct {
-	io.ReadCloser
 	compression string
+	stream      io.ReadCloser // nil if there are blocks
+	blocks      blocks
+	rest        []byte // of a block
+}
+
+func (d *decoder) explain(err error) error {
+	switch {
+	case err == nil || err == io.EOF || d.compression == None:
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("decompress (%s): the image is truncated: %w", d.compression, err)
+	}
+	return fmt.Errorf("decompress (%s): %w", d.compression, err)
+}
+
+// next returns the next block, if there are blocks.
+func (d *decoder) next() ([]byte, error) {
+	block, err := d.blocks.next()
+	return block, d.explain(err)
 }
 
 func (d *decoder) Read(p []byte) (int, error) {
-	n, err := d.ReadCloser.Read(p)
-	if err == nil || err == io.EOF || d.compression == None {
-		return n, err
+	if d.stream != nil {
+		n, err := d.stream.Read(p)
+		return n, d.explain(err)
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, fmt.Errorf("decompress (%s): the image is truncated: %w", d.compression, err)
+	if len(d.rest) == 0 {
+		var err error
+		if d.rest, err = d.next(); err != nil {
+			return 0, err
+		}
 	}
-	return n, fmt.Errorf("decompress (%s): %w", d.compression, err)
+	n := copy(p, d.rest)
+	d.rest = d.rest[n:]
+	return n, nil
+}
+
+func (d *decoder) close() { d.blocks.close() }
+
+// Close frees what the decoder holds.
+func (d *decoder) Close() error {
+	if d.stream != nil {
+		return d.stream.Close()
+	}
+	d.blocks.close()
+	return nil
 }
 
 const (

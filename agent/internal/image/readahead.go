@@ -8,67 +8,33 @@ const (
 	aheadCount  = 8
 )
 
-// readAhead reads a decoder in a goroutine of its own, some buffers in advance.
-type readAhead struct {
-	full chan []byte
-	free chan []byte
-	stop chan struct{}
-	err  error // why full was closed
+// blocks are decoded data that are made ahead of who consumes them.
+type blocks interface {
+	// next returns the next bytes, valid until the next call.
+	next() ([]byte, error)
+	// close ends what makes them, as soon as what that reads from answers or is closed too.
+	close()
+}
 
-	buf, rest []byte // buffer being consumed, and what is left of it
-	ended     bool   // the consumer has seen the end
+// readAhead reads decoded data, some buffers in advance.
+type readAhead struct {
+	blocks
+	rest  []byte // what is left of the block being consumed
+	ended bool   // the consumer has seen the end
 }
 
 // newReadAhead starts reading r, which it closes at the end.
 func newReadAhead(r io.ReadCloser) *readAhead {
-	a := &readAhead{
-		full: make(chan []byte, aheadCount),
-		free: make(chan []byte, aheadCount),
-		stop: make(chan struct{}),
+	if d, ok := r.(*decoder); ok && d.blocks != nil {
+		return &readAhead{blocks: d} // it decodes ahead by itself
 	}
-	for range aheadCount {
-		a.free <- make([]byte, aheadBuffer)
-	}
-	go a.fill(r)
-	return a
+	return &readAhead{blocks: newPump(r)}
 }
 
-func (a *readAhead) fill(r io.ReadCloser) {
-	defer close(a.full)
-	defer r.Close() // before full is closed: who sees its end may reuse what r reads from
-	for a.err == nil {
-		var buf []byte
-		select {
-		case buf = <-a.free:
-		case <-a.stop:
-			a.err = io.ErrClosedPipe
-			return
-		}
-		n := 0
-		for n < len(buf) && a.err == nil {
-			var m int
-			m, a.err = r.Read(buf[n:])
-			n += m
-		}
-		if n > 0 {
-			a.full <- buf[:n] // never waits: as many places as buffers
-		}
-	}
-}
-
-// next returns the next bytes, valid until the next call.
 func (a *readAhead) next() ([]byte, error) {
-	if a.buf != nil {
-		a.free <- a.buf[:cap(a.buf)]
-		a.buf, a.rest = nil, nil
-	}
-	buf, ok := <-a.full
-	if !ok {
-		a.ended = true
-		return nil, a.err
-	}
-	a.buf, a.rest = buf, buf
-	return buf, nil
+	block, err := a.blocks.next()
+	a.rest, a.ended = block, err != nil
+	return block, err
 }
 
 func (a *readAhead) Read(p []byte) (int, error) {
@@ -82,6 +48,63 @@ func (a *readAhead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// close tells the goroutine to end. It does, as soon as what it reads from
-// answers or is closed too.
-func (a *readAhead) close() { close(a.stop) }
+// pump reads a decoder in a goroutine of its own.
+type pump struct {
+	full chan []byte
+	free chan []byte
+	stop chan struct{}
+	err  error // why full was closed
+
+	current []byte // handed out by next
+}
+
+func newPump(r io.ReadCloser) *pump {
+	p := &pump{
+		full: make(chan []byte, aheadCount),
+		free: make(chan []byte, aheadCount),
+		stop: make(chan struct{}),
+	}
+	for range aheadCount {
+		p.free <- make([]byte, aheadBuffer)
+	}
+	go p.fill(r)
+	return p
+}
+
+func (p *pump) fill(r io.ReadCloser) {
+	defer close(p.full)
+	defer r.Close() // before full is closed: who sees its end may reuse what r reads from
+	for p.err == nil {
+		var buf []byte
+		select {
+		case buf = <-p.free:
+		case <-p.stop:
+			p.err = io.ErrClosedPipe
+			return
+		}
+		n := 0
+		for n < len(buf) && p.err == nil {
+			var m int
+			m, p.err = r.Read(buf[n:])
+			n += m
+		}
+		if n > 0 {
+			p.full <- buf[:n] // never waits: as many places as buffers
+		}
+	}
+}
+
+func (p *pump) next() ([]byte, error) {
+	if p.current != nil {
+		p.free <- p.current[:cap(p.current)]
+		p.current = nil
+	}
+	buf, ok := <-p.full
+	if !ok {
+		return nil, p.err
+	}
+	p.current = buf
+	return buf, nil
+}
+
+func (p *pump) close() { close(p.stop) }
