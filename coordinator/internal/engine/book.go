@@ -141,6 +141,20 @@ func (b *book) leave(e *entry, now time.Time, failure string) {
 	}
 }
 
+// begun notes that nodes left the queue of their micro-step. Of several queues,
+// as when a reboot is tried again at a higher level, the first one counts.
+func (b *book) begun(now time.Time, micro string, nodes []string) {
+	for _, name := range nodes {
+		e := b.nodes[name]
+		if e == nil || e.span < 0 || e.micro != micro {
+			continue // given up meanwhile
+		}
+		if s := &b.spans[e.span]; s.Begun.IsZero() {
+			s.Begun = now
+		}
+	}
+}
+
 // cancelled is why nodes fail whose operation somebody ended.
 const cancelled = "the operation was cancelled"
 

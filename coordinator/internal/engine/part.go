@@ -195,6 +195,10 @@ func (p *part) task(r workflow.Run) *workflow.Task {
 		Printed: func(node, command, stdout, stderr string) {
 			f.locked(func() { f.printed(node, command, stdout, stderr) })
 		},
+		Begun: func(nodes []string) {
+			now := time.Now()
+			f.locked(func() { f.book.begun(now, r.Micro.Name, nodes) })
+		},
 		Progress: func(progress workflow.Progress) {
 			f.locked(func() {
 				f.book.progress = &progress

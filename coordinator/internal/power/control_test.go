@@ -40,7 +40,7 @@ func TestControllers(t *testing.T) {
 	c := &cluster.Cluster{BMC: &cluster.BMC{Driver: cluster.IPMI, Address: "HOSTNAME_SHORT-bmc:9"}}
 	c.Remote.PowerStatus.Line = "echo by command"
 	outcome := func(op Op) (out Outcome) {
-		s.Perform(t.Context(), c, op, cluster.LevelSoft, []string{"n-1.site"}, nil, func(_ string, o Outcome) { out = o })
+		s.Perform(t.Context(), c, op, cluster.LevelSoft, []string{"n-1.site"}, Watch{}, func(_ string, o Outcome) { out = o })
 		return out
 	}
 	if out := outcome(Reboot); out.Err != nil || out.Level != cluster.LevelVeryHard || out.Stdout != "on" {

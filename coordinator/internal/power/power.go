@@ -90,12 +90,11 @@ func New(cfg Config) *Service {
 
 // Perform does op for nodes, beginning at level, and calls report exactly once
 // for each of them (never two calls at a time). Nodes whose command fails or is
-// not provided go on to the next level. started, if not nil, is called at each
-// level with the nodes that have a command there. Perform returns when every
+// not provided go on to the next level; watch is told of both. Perform returns when every
 // node was reported; it reports the rest as failed when ctx ends.
 func (s *Service) Perform(ctx context.Context, c *cluster.Cluster, op Op, level int, nodes []string,
-	started func(level int, nodes []string), report func(node string, out Outcome)) {
-	p := &performance{service: s, cluster: c, op: op, report: report, trail: map[string][]error{}, last: map[string]Outcome{}}
+	watch Watch, report func(node string, out Outcome)) {
+	p := &performance{service: s, cluster: c, op: op, watch: watch, report: report, trail: map[string][]error{}, last: map[string]Outcome{}}
 	last := cluster.Levels - 1
 	if op == Status {
 		level, last = 0, 0
@@ -103,8 +102,8 @@ func (s *Service) Perform(ctx context.Context, c *cluster.Cluster, op Op, level 
 	remaining := slices.Clone(nodes)
 	for ; level <= last && len(remaining) > 0; level++ {
 		units := p.plan(level, remaining)
-		if with := members(units); len(with) > 0 && started != nil {
-			started(level, with)
+		if with := members(units); len(with) > 0 && watch.Level != nil {
+			watch.Level(level, with)
 		}
 		remaining = p.run(ctx, level, units, remaining)
 		if ctx.Err() != nil {
@@ -118,11 +117,18 @@ func (s *Service) Perform(ctx context.Context, c *cluster.Cluster, op Op, level 
 	}
 }
 
+// Watch is told how an operation goes; what is nil is not told.
+type Watch struct {
+	Level func(level int, nodes []string) // the nodes that have a command at a level come to it
+	Begun func(nodes []string)            // they have got their place in the window: their command runs
+}
+
 // performance is one call of Perform.
 type performance struct {
 	service *Service
 	cluster *cluster.Cluster
 	op      Op
+	watch   Watch
 
 	mu     sync.Mutex // guards the following, and serialises report
 	report func(node string, out Outcome)
@@ -154,6 +160,9 @@ func (p *performance) run(ctx context.Context, level int, units []unit, nodes []
 		release, err := p.service.window.enter(ctx, len(u.nodes))
 		if err != nil {
 			break // ctx has ended
+		}
+		if p.watch.Begun != nil {
+			p.watch.Begun(u.nodes)
 		}
 		wg.Go(func() {
 			defer release()

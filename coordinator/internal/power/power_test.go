@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,9 +27,9 @@ func perform(t *testing.T, ctx context.Context, s *Service, c *cluster.Cluster, 
 	t.Helper()
 	outcomes = map[string]string{}
 	s.Perform(ctx, c, op, level, nodes,
-		func(level int, nodes []string) {
+		Watch{Level: func(level int, nodes []string) {
 			started = append(started, cluster.LevelNames[level]+" "+strings.Join(nodes, ","))
-		},
+		}},
 		func(node string, o Outcome) {
 			if old, twice := outcomes[node]; twice {
 				t.Errorf("%s was reported twice: %s", node, old)
@@ -183,7 +184,7 @@ func TestCancelReportsEveryNode(t *testing.T) {
 	var once sync.Once
 	got := map[string]error{}
 	s.Perform(ctx, reboot("exec sleep 60"), Reboot, 2, []string{"n-1.lab", "n-2.lab"},
-		func(int, []string) { once.Do(func() { time.AfterFunc(100*time.Millisecond, cancel) }) },
+		Watch{Level: func(int, []string) { once.Do(func() { time.AfterFunc(100*time.Millisecond, cancel) }) }},
 		func(node string, o Outcome) { got[node] = o.Err })
 	for _, node := range []string{"n-1.lab", "n-2.lab"} {
 		if got[node] == nil || !strings.Contains(got[node].Error(), "reboot of "+node+" given up: context canceled") {
@@ -211,7 +212,7 @@ func TestBackgroundChildDoesNotHoldTheCommand(t *testing.T) {
 
 func TestOutputIsBounded(t *testing.T) {
 	s := New(Config{})
-	s.Perform(t.Context(), reboot("head -c 5000000 /dev/zero | tr '\\0' x; echo end"), Reboot, 2, []string{"n-1.lab"}, nil,
+	s.Perform(t.Context(), reboot("head -c 5000000 /dev/zero | tr '\\0' x; echo end"), Reboot, 2, []string{"n-1.lab"}, Watch{},
 		func(_ string, o Outcome) {
 			if o.Err != nil || len(o.Stdout) != command.MaxOutput || !strings.HasSuffix(o.Stdout, "xend\n") {
 				t.Errorf("%d bytes of output, error %v", len(o.Stdout), o.Err)
@@ -225,11 +226,11 @@ func TestSwitchAndReboot(t *testing.T) {
 	s := New(Config{})
 	var got []string
 	note := func(node, output string, err error) { got = append(got, fmt.Sprintf("%s %q %v", node, output, err)) }
-	s.Switch(t.Context(), c, "on", 0, []string{"n-1"}, note)
-	s.Switch(t.Context(), c, "off", 1, []string{"n-1"}, note)
-	s.Switch(t.Context(), c, "status", 0, []string{"n-1"}, note)
-	s.Switch(t.Context(), c, "dance", 0, []string{"n-1"}, note)
-	s.Reboot(t.Context(), c, 0, []string{"n-1"}, nil, func(node string, err error) { note(node, "rebooted", err) })
+	s.Switch(t.Context(), c, "on", 0, []string{"n-1"}, nil, note)
+	s.Switch(t.Context(), c, "off", 1, []string{"n-1"}, nil, note)
+	s.Switch(t.Context(), c, "status", 0, []string{"n-1"}, nil, note)
+	s.Switch(t.Context(), c, "dance", 0, []string{"n-1"}, nil, note)
+	s.Reboot(t.Context(), c, 0, []string{"n-1"}, nil, nil, func(node string, err error) { note(node, "rebooted", err) })
 	want := []string{
 		`n-1 "warning\n" <nil>`,
 		`n-1 "" hard_power_off: exit status 1; very_hard_power_off command is not provided`,
@@ -239,5 +240,29 @@ func TestSwitchAndReboot(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+}
+
+// Who waits for the window has not begun.
+func TestBegunIsToldWhenTheWindowLetsIn(t *testing.T) {
+	s := New(Config{Window: 1, Sleep: 10 * time.Millisecond})
+	var mu sync.Mutex
+	var order []string
+	s.Perform(t.Context(), reboot("true"), Reboot, 2, []string{"n-1.lab", "n-2.lab"},
+		Watch{Begun: func(nodes []string) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, "begun "+strings.Join(nodes, ","))
+		}},
+		func(node string, o Outcome) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, "done "+node)
+		})
+	if want := []string{"begun n-1.lab", "done n-1.lab", "begun n-2.lab", "done n-2.lab"}; !slices.Equal(order, want) {
+		t.Errorf("order %q, want %q", order, want)
+	}
+	if size, occupied, waiting := s.Window(); size != 1 || occupied != 0 || waiting != 0 {
+		t.Errorf("window afterwards: %d places, %d occupied, %d waiting", size, occupied, waiting)
 	}
 }

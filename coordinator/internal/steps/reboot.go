@@ -72,7 +72,7 @@ func (s reboot) Run(ctx context.Context, t *workflow.Task, report func(node stri
 	s.boots.remember(s.Agents, t.Nodes)
 	s.Power.Reboot(ctx, t.Cluster, level, t.Nodes, func(level int, names []string) {
 		t.Note(3, fmt.Sprintf("Performing a %s reboot on %s", cluster.LevelNames[level], nodeset.Fold(names)))
-	}, report)
+	}, t.Begun, report)
 }
 
 // rebootFromDeployEnv has the mini-OS reboot by itself.
@@ -91,7 +91,7 @@ type power struct{ nodes }
 func (s power) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
 	var mu sync.Mutex
 	answers := make(map[string]string)
-	s.Power.Switch(ctx, t.Cluster, t.Argument, t.Request.Level, t.Nodes, func(node, output string, err error) {
+	s.Power.Switch(ctx, t.Cluster, t.Argument, t.Request.Level, t.Nodes, t.Begun, func(node, output string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if t.Output != nil {

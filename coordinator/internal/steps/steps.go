@@ -35,12 +35,13 @@ type Profiles interface {
 }
 
 // Power runs the site's commands on machines, escalating from one level to the
-// next. started tells which level is tried for which nodes; report is called once for each node.
+// next. tried tells which level is tried for which nodes, begun whose command has
+// left the queue and runs; report is called once for each node.
 type Power interface {
 	Reboot(ctx context.Context, c *cluster.Cluster, level int, nodes []string,
-		started func(level int, nodes []string), report func(node string, err error))
+		tried func(level int, nodes []string), begun func(nodes []string), report func(node string, err error))
 	Switch(ctx context.Context, c *cluster.Cluster, action string, level int, nodes []string,
-		report func(node, output string, err error))
+		begun func(nodes []string), report func(node, output string, err error))
 }
 
 // VLANs moves nodes into a VLAN, or back into the one in which they are deployed,

@@ -40,6 +40,7 @@ type Bar struct {
 	Attempt int // of the instance, from 0
 	Ready   time.Time
 	Start   time.Time // until then it waited for others
+	Begin   time.Time // until then it stood in the step's own queue
 	End     time.Time // of the chart, if the stay has not ended
 	Open    bool      // it has not ended
 	Error   string
@@ -73,6 +74,9 @@ func New(spans []workflow.Span, now time.Time) *Chart {
 		}
 		if b.Open = b.End.IsZero(); b.Open {
 			b.End = later(now, b.Start)
+		}
+		if b.Begin = later(b.Start, s.Begun); b.Begin.After(b.End) {
+			b.Begin = b.End
 		}
 		row.Bars = append(row.Bars, b)
 		if c.Begin.IsZero() || b.Ready.Before(c.Begin) {

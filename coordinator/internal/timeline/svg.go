@@ -94,12 +94,17 @@ func (c *Chart) svgRow(b *strings.Builder, r *Row, y, tall int, critical map[sta
 				c.x(s.Ready), y, max(0.3, c.x(s.Start)-c.x(s.Ready)), bar, colour(s.Step),
 				html.EscapeString(fmt.Sprintf("%s: %.2f s waiting for others before %s", r.Node, s.Start.Sub(s.Ready).Seconds(), step.Name())))
 		}
+		if s.Begin.Sub(s.Start) > tick {
+			fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s" fill-opacity="0.55"><title>%s</title></rect>`+"\n",
+				c.x(s.Start), y+bar/4, max(0.3, c.x(s.Begin)-c.x(s.Start)), max(1, bar/2), colour(s.Step),
+				html.EscapeString(fmt.Sprintf("%s: %.2f s queued in %s", r.Node, s.Begin.Sub(s.Start).Seconds(), step.Name())))
+		}
 		frame := ""
 		if critical[stay{r.Node, s.Start}] {
 			frame = ` stroke="#000" stroke-width="1"`
 		}
 		fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"%s><title>%s</title></rect>`+"\n",
-			c.x(s.Start), y, max(0.5, c.x(s.End)-c.x(s.Start)), bar, colour(s.Step), frame, html.EscapeString(s.tooltip(r.Node, step)))
+			c.x(s.Begin), y, max(0.5, c.x(s.End)-c.x(s.Begin)), bar, colour(s.Step), frame, html.EscapeString(s.tooltip(r.Node, step)))
 		if s.Error != "" {
 			fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="3" height="%d" fill="#cc0000"><title>%s</title></rect>`+"\n",
 				c.x(s.End)-3, y, bar, html.EscapeString(r.Node+": "+s.Error))
@@ -130,7 +135,7 @@ func (c *Chart) svgLegend(b *strings.Builder, y int, held []Held) {
 		y += svgLegend
 	}
 	y += svgLegend
-	fmt.Fprintf(b, `<text x="%d" y="%d">What its %.1f s hung on (framed in black), longest first; pale: waiting for others</text>`+"\n", svgLabel, y+10, c.End.Sub(c.Begin).Seconds())
+	fmt.Fprintf(b, `<text x="%d" y="%d">What its %.1f s hung on (framed in black), longest first; pale: waiting for others; thin: queued</text>`+"\n", svgLabel, y+10, c.End.Sub(c.Begin).Seconds())
 	for i, h := range held {
 		if i == 8 {
 			break

@@ -21,6 +21,7 @@ const marks = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 const (
 	waiting = '·' // for others
+	queued  = '-' // for a place in the step's window
 	failing = '!' // the end of a stay that failed
 	outside = ' '
 )
@@ -133,7 +134,8 @@ func (c *Chart) draw(r *Row, columns int) []rune {
 	}
 	for _, b := range r.Bars {
 		fill(b.Ready, b.Start, waiting)
-		fill(b.Start, b.End, mark(b.Step))
+		fill(b.Start, b.Begin, queued)
+		fill(b.Begin, b.End, mark(b.Step))
 	}
 	for _, b := range r.Bars { // a failure is shown however short it was
 		if b.Error != "" {
@@ -151,7 +153,7 @@ func (c *Chart) legend(b *strings.Builder) {
 		s := &c.Steps[i]
 		fmt.Fprintf(b, "%c %-56s %6d %8.2fs %8.2fs  %s\n", mark(i), s.Name(), s.Nodes, s.Median.Seconds(), s.Longest.Seconds(), s.Slowest)
 	}
-	fmt.Fprintf(b, "%c waiting for others   %c failed\n", waiting, failing)
+	fmt.Fprintf(b, "%c waiting for others   %c queued for a place in the window of reboots   %c failed\n", waiting, queued, failing)
 }
 
 // writeHeld says what the operation hung on.

@@ -109,6 +109,22 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// A stay that began with a queue is drawn as such, and measured whole: it is the
+// step that took the time.
+func TestQueue(t *testing.T) {
+	var r run
+	r.stay("node-1.lab", "SetDeploymentEnvUntrusted", "reboot", 0, 0, 10, "")
+	r.stay("node-2.lab", "SetDeploymentEnvUntrusted", "reboot", 0, 0, 10, "")
+	r.spans[1].Begun = at(6)
+	c := New(r.spans, at(10))
+	if got := string(c.draw(&c.Rows[1], 10)); got != "------AAAA" {
+		t.Errorf("the row is %q", got)
+	}
+	if got := string(c.draw(&c.Rows[0], 10)); got != "AAAAAAAAAA" {
+		t.Errorf("the row without a queue is %q", got)
+	}
+}
+
 func TestText(t *testing.T) {
 	var b bytes.Buffer
 	if err := New(oneSlow(), at(62)).WriteText(&b, 90, false); err != nil {

@@ -155,6 +155,9 @@ type Task struct {
 	// Printed shows what a command that still runs has printed since it was last called; what Output
 	// gets in the end begins after that. Nil: nobody looks on.
 	Printed func(node, command, stdout, stderr string)
+	// Begun tells that nodes have left a queue of the step's own, such as the window
+	// of reboots, and are at work now. A step without a queue need not call it.
+	Begun func(nodes []string)
 	// Progress tells how far a long step is, for the live view.
 	Progress func(p Progress)
 }

@@ -57,6 +57,7 @@ type Span struct {
 	Attempt  int       `json:"attempt"`
 	Queued   time.Time `json:"queued"` // became ready for the step
 	Started  time.Time `json:"started"`
+	Begun    time.Time `json:"begun,omitzero"` // left the step's own queue (the window of reboots); zero if it has none
 	Ended    time.Time `json:"ended,omitzero"` // zero while it runs
 	Error    string    `json:"error,omitempty"`
 }
