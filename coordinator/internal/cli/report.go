@@ -101,6 +101,9 @@ func (t *textReport) ended(op client.Operation, r *client.Result) {
 				fmt.Fprintf(t.out, "%s (%s)\n", n.Name, strings.Join(strings.Fields(n.Error), " "))
 			}
 		}
+		if t.live != nil { // a person looks; scripts read the text of old
+			fmt.Fprintf(t.errs, "What they said last: kadeploy timeline %s\n", op.ID)
+		}
 	}
 }
 
