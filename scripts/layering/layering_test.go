@@ -95,6 +95,7 @@ var ranks = map[string]int{
 	// adapters
 	"api": 4, "auth": 4, "boot": 4, "remote": 4, "borrow": 4, "broadcast": 4, "config": 4, "console": 4, "fleet": 4, "identity": 4, "imagecache": 4, "metrics": 4,
 	"power": 4, "prepare": 4, "probe": 4, "rights": 4, "store": 4, "vlan": 4,
+	"rehearse": 5, // the world around a coordinator that rehearses
 	// frontend
 	"manual": 0, "clientconf": 4, "ui": 4, "client": 5, "cli": 6,
 }

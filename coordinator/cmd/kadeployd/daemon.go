@@ -50,6 +50,7 @@ const endTime = 20 * time.Second
 type daemon struct {
 	cfg      *config.Config
 	log      *slog.Logger
+	outside  outside
 	cert     tls.Certificate
 	store    *store.Store
 	cache    *imagecache.Cache
@@ -71,10 +72,21 @@ type daemon struct {
 	closing chan struct{} // closed when the daemon begins to stop
 }
 
+// outside is what a rehearsal replaces of the daemon's world; the zero value is the real one.
+type outside struct {
+	machines power.Machines                      // nil: the site's commands and controllers
+	site     steps.Site                          // nil: the site's other commands are run
+	journal  func(engine.Journal) engine.Journal // nil: the journal as it is
+}
+
 // run is the life of the daemon, until ctx ends. It calls ready when users are
 // served. logs may be nil: then everything goes to log.
-func run(ctx context.Context, cfg *config.Config, log *slog.Logger, logs *logDir, ready func()) (err error) {
-	d := &daemon{cfg: cfg, log: log, logs: logs, ready: ready, closing: make(chan struct{})}
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger, logs *logDir, ready func()) error {
+	return runIn(ctx, outside{}, cfg, log, logs, ready)
+}
+
+func runIn(ctx context.Context, world outside, cfg *config.Config, log *slog.Logger, logs *logDir, ready func()) (err error) {
+	d := &daemon{cfg: cfg, outside: world, log: log, logs: logs, ready: ready, closing: make(chan struct{})}
 	if d.store, err = store.Open(ctx, cfg.Server.Database.File); err != nil {
 		return err
 	}
@@ -158,7 +170,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	machines := power.New(power.Config{Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep, BMC: controllers{}, Logger: d.log})
+	machines := d.power()
 	prober := probe.New(probe.Config{SSH: server.Ports.SSH, Mark: server.Ports.MiniOS, Window: server.Windows.Check})
 	d.metrics = d.newMetrics(map[string]windowed{"reboot": machines, "check": prober})
 	kernels, err := d.kernels()
@@ -170,7 +182,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		return err
 	}
 	all := steps.All(steps.Config{
-		Remote: d.remote(), Kernels: kernels, Site: siteCommands{connector(server)}, Connector: connector(server), DeploymentKey: key,
+		Remote: d.remote(), Kernels: kernels, Site: d.site(), Connector: connector(server), DeploymentKey: key,
 		Agents:        d.fleet,
 		Profiles:      profiles,
 		Power:         machines,
@@ -192,7 +204,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		return err
 	}
 	d.engine, err = engine.New(engine.Config{
-		Steps: table, Journal: measuredJournal{journal, d.metrics.Journalled}, States: d.store, Logger: d.log,
+		Steps: table, Journal: d.watched(measuredJournal{journal, d.metrics.Journalled}), States: d.store, Logger: d.log,
 		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean,
 		Witness: witness{d.fleet, d.consoles, d.log}, Stories: d.store,
 		OnEnd: d.ended, OnLeft: d.metrics.Left,
@@ -205,6 +217,28 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		return err
 	}
 	return d.engine.Recover(ctx, interrupted)
+}
+
+func (d *daemon) power() *power.Service {
+	server := &d.cfg.Server
+	return power.New(power.Config{
+		Connector: connector(server), Window: server.Windows.Reboot, Sleep: server.Windows.RebootSleep,
+		BMC: controllers{}, Machines: d.outside.machines, Logger: d.log,
+	})
+}
+
+func (d *daemon) site() steps.Site {
+	if d.outside.site != nil {
+		return d.outside.site
+	}
+	return siteCommands{connector(&d.cfg.Server)}
+}
+
+func (d *daemon) watched(j engine.Journal) engine.Journal {
+	if d.outside.journal == nil {
+		return j
+	}
+	return d.outside.journal(j)
 }
 
 // ended is called when a workflow is over.

@@ -282,6 +282,7 @@ func multiplex(conn *tls.Conn, hello *session.Hello, address netip.Addr, log *sl
 	}
 	client, err := grpc.NewClient("passthrough:///"+hello.Node,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // TLS is below yamux
+		grpc.WithUnaryInterceptor(lostUnary), grpc.WithStreamInterceptor(lostStream),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return mux.Open() }),
 	)
 	if err != nil {

@@ -3,6 +3,10 @@ package fleet
 import (
 	"context"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	agentv1 "kadeploy/proto/agent/v1"
 )
 
@@ -32,3 +36,34 @@ func (f *Fleet) Dismiss(node string) {
 		a.Close()
 	}
 }
+
+// lost makes the loss of a session one and the same error, Unavailable: gRPC calls it
+// Canceled when its own end of the connection is closed first, and then it could not be
+// told from a caller who gave up.
+func lost(ctx context.Context, err error) error {
+	if status.Code(err) != codes.Canceled || ctx.Err() != nil {
+		return err
+	}
+	return status.Error(codes.Unavailable, "the session has ended")
+}
+
+func lostUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return lost(ctx, invoke(ctx, method, req, reply, cc, opts...))
+}
+
+func lostStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, desc, cc, method, opts...)
+	if err != nil {
+		return nil, lost(ctx, err)
+	}
+	return &losingStream{stream, ctx}, nil
+}
+
+// losingStream is a stream whose errors lost has seen.
+type losingStream struct {
+	grpc.ClientStream
+	ctx context.Context
+}
+
+func (s *losingStream) RecvMsg(m any) error { return lost(s.ctx, s.ClientStream.RecvMsg(m)) }
+func (s *losingStream) SendMsg(m any) error { return lost(s.ctx, s.ClientStream.SendMsg(m)) }

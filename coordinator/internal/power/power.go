@@ -44,7 +44,14 @@ type Config struct {
 	Sleep     time.Duration // between attempts to get into the window (10 s)
 	Timeout   time.Duration // of one command (2 min)
 	BMC       Controllers   // nil: there is none
+	Machines  Machines      // nil: commands are run, and controllers are called; else this is asked instead
 	Logger    *slog.Logger
+}
+
+// Machines takes the place of the site's commands and controllers where there are no
+// real machines: in a rehearsal. What is planned, the window and the escalation stay.
+type Machines interface {
+	Act(ctx context.Context, op Op, level int, nodes []string) (output string, err error)
 }
 
 // Controllers are the management controllers of machines, which do what the site
@@ -68,6 +75,7 @@ type Service struct {
 	timeout   time.Duration
 	window    *window
 	bmc       Controllers
+	machines  Machines
 	log       *slog.Logger
 }
 
@@ -85,7 +93,7 @@ func New(cfg Config) *Service {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{connector: cfg.Connector, timeout: cfg.Timeout, window: newWindow(cfg.Window, cfg.Sleep), bmc: cfg.BMC, log: cfg.Logger}
+	return &Service{connector: cfg.Connector, timeout: cfg.Timeout, window: newWindow(cfg.Window, cfg.Sleep), bmc: cfg.BMC, machines: cfg.Machines, log: cfg.Logger}
 }
 
 // Perform does op for nodes, beginning at level, and calls report exactly once
@@ -176,7 +184,10 @@ func (p *performance) run(ctx context.Context, level int, units []unit, nodes []
 }
 
 func (p *performance) perform(ctx context.Context, u unit, level int) Outcome {
-	if u.host == "" {
+	switch {
+	case p.service.machines != nil:
+		return p.service.pretend(ctx, u, p.op, level)
+	case u.host == "":
 		return p.service.execute(ctx, u.line)
 	}
 	return p.service.control(ctx, *p.cluster.BMC, u, p.op, level)
