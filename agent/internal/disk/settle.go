@@ -26,10 +26,22 @@ func (h *Host) Reread(ctx context.Context, device string) error {
 		return fmt.Errorf("read the partition table again: %w", err)
 	}
 	defer f.Close()
-	if err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0); err != nil {
-		return fmt.Errorf("read the partition table of %s again: %w", device, err)
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	for {
+		err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
+		if err == nil {
+			return h.settle(ctx, Disk{}, nil)
+		}
+		// udev looks at the old partitions when a writer closes the disk: that passes.
+		if err != unix.EBUSY || ctx.Err() != nil {
+			return fmt.Errorf("read the partition table of %s again: %w", device, err)
+		}
+		select {
+		case <-time.After(settlePoll):
+		case <-ctx.Done():
+		}
 	}
-	return h.settle(ctx, Disk{}, nil)
 }
 
 // settle waits until the kernel shows the partitions that were made, and their

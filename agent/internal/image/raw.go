@@ -12,53 +12,42 @@ import (
 	"kadeploy/agent/internal/fault"
 )
 
-// zeroRun is the smallest run of zeros that is worth a call of its own.
-const zeroRun = 64 << 10
-
 // RawOptions says what is written, and where.
 type RawOptions struct {
 	Device      string // block device, or an existing file
 	Compression string
+	Size        int64 // bytes of the image as it is sent; 0: not known
 }
 
 // NewRawSink returns a sink that writes a disk image onto a device. Runs of
 // zeros are not written: the device is told to read as zeros there, which
-// leaves nothing of what was on it before.
+// leaves nothing of what was on it before (see rawDevice.zero).
 func NewRawSink(ctx context.Context, opts RawOptions) (*Sink, error) {
-	// O_EXCL: a device that is mounted or part of something is refused.
-	f, err := os.OpenFile(opts.Device, os.O_WRONLY|unix.O_EXCL, 0)
-	switch {
-	case errors.Is(err, unix.EBUSY):
-		return nil, fault.Preconditionf("write image: %w: it is mounted or in use", err)
-	case errors.Is(err, os.ErrNotExist):
-		return nil, fault.Preconditionf("write image: %w", err)
-	case err != nil:
+	dev, err := openRawDevice(opts.Device)
+	if err != nil {
 		return nil, fmt.Errorf("write image: %w", err)
 	}
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write image: size of %s: %w", opts.Device, err)
+	if opts.Compression == None && opts.Size > dev.size {
+		dev.close()
+		return nil, fmt.Errorf("write image to %s: %w", opts.Device, tooLarge(fmt.Sprint(opts.Size), dev.size))
 	}
-	return start(ctx, "write image to "+opts.Device, &rawConsumer{opts: opts, file: f, size: size}), nil
+	return start(ctx, "write image to "+opts.Device, &rawConsumer{opts: opts, dev: dev}), nil
+}
+
+func tooLarge(image string, device int64) error {
+	return fault.Preconditionf("the image has %s bytes, the device only %d: choose a larger partition or disk", image, device)
 }
 
 type rawConsumer struct {
 	opts RawOptions
-	file *os.File
-	size int64 // of the device
-	hole hole  // zeros that were met and are not written yet
+	dev  *rawDevice
 }
-
-// hole is a range of the device.
-type hole struct{ from, to int64 }
 
 func (c *rawConsumer) consume(ctx context.Context, r io.Reader, count func(bytes, entries int64)) error {
 	dec, err := decompress(r, c.opts.Compression)
 	if err == nil {
-		ahead := newReadAhead(dec)
-		defer ahead.close()
-		err = c.copy(ctx, ahead, count)
+		defer dec.Close()
+		err = c.copy(ctx, dec, count)
 	}
 	if err != nil {
 		return fmt.Errorf("write image to %s: %w", c.opts.Device, err)
@@ -66,73 +55,55 @@ func (c *rawConsumer) consume(ctx context.Context, r io.Reader, count func(bytes
 	return nil
 }
 
-func (c *rawConsumer) copy(ctx context.Context, in *readAhead, count func(bytes, entries int64)) error {
+// copy decodes in this goroutine, straight into the buffers that are written by
+// others meanwhile.
+func (c *rawConsumer) copy(ctx context.Context, in io.Reader, count func(bytes, entries int64)) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	w := startRawWriters(ctx, fail, c.dev)
+	err := c.feed(ctx, in, w, count)
+	if err != nil {
+		fail(err)
+	}
+	w.finish()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause // the first failure of all
+	}
+	return nil
+}
+
+func (c *rawConsumer) feed(ctx context.Context, in io.Reader, w *rawWriters, count func(bytes, entries int64)) error {
 	for off := int64(0); ; {
-		data, err := in.next()
-		if err == io.EOF {
-			return c.punch()
-		}
+		buf, err := w.take()
 		if err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
+		n, err := io.ReadFull(in, buf)
+		if n > 0 && off == 0 {
+			if err := expectKind("dd", buf[:n]); err != nil {
+				return err
+			}
+		}
+		if off+int64(n) > c.dev.size {
+			return tooLarge(fmt.Sprintf("at least %d", off+int64(n)), c.dev.size)
+		}
+		w.put(buf, n, off)
+		off += int64(n)
+		count(int64(n), 0)
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF: // the decoder's own are wrapped
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		if off+int64(len(data)) > c.size {
-			return fault.Preconditionf("the image is larger than the device's %d bytes: choose a larger partition", c.size)
-		}
-		if err := c.write(data, off); err != nil {
-			return err
-		}
-		off += int64(len(data))
-		count(int64(len(data)), 0)
 	}
-}
-
-// write puts data at off. Its runs of zeros are gathered, over the limits of
-// buffers, until something else is written.
-func (c *rawConsumer) write(data []byte, off int64) error {
-	end := off + int64(len(data))
-	for run := range dataRuns(data, zeroRun) {
-		c.hole.to = off + int64(run.from)
-		if err := c.punch(); err != nil {
-			return err
-		}
-		if err := pwriteAll(int(c.file.Fd()), data[run.from:run.to], c.hole.to); err != nil {
-			return err
-		}
-		c.hole.from = off + int64(run.to)
-	}
-	c.hole.to = end
-	return nil
-}
-
-// punch makes the hole read as zeros: by deallocating it where the device can,
-// else by having the kernel write them.
-func (c *rawConsumer) punch() error {
-	n := c.hole.to - c.hole.from
-	if n == 0 {
-		return nil
-	}
-	for _, mode := range []uint32{unix.FALLOC_FL_PUNCH_HOLE, unix.FALLOC_FL_ZERO_RANGE} {
-		if unix.Fallocate(int(c.file.Fd()), mode|unix.FALLOC_FL_KEEP_SIZE, c.hole.from, n) == nil {
-			return nil
-		}
-	}
-	// Not aligned to the device's blocks, or an old file system.
-	for off := c.hole.from; off < c.hole.to; {
-		m := min(c.hole.to-off, int64(len(zeros)))
-		if err := pwriteAll(int(c.file.Fd()), zeros[:m], off); err != nil {
-			return err
-		}
-		off += m
-	}
-	return nil
 }
 
 func (c *rawConsumer) finish() error {
-	err := c.file.Sync()
-	if cerr := c.file.Close(); err == nil {
+	err := c.dev.file.Sync()
+	if cerr := c.dev.close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
@@ -142,8 +113,45 @@ func (c *rawConsumer) finish() error {
 }
 
 func (c *rawConsumer) discard() error {
-	if err := c.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+	if err := c.dev.close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
 	}
 	return nil
+}
+
+// rawDevice is what an image is written onto.
+type rawDevice struct {
+	file   *os.File // through the page cache
+	direct *os.File // around it; nil where that cannot be
+	size   int64    // bytes
+}
+
+func openRawDevice(path string) (*rawDevice, error) {
+	// O_EXCL: a device that is mounted or part of something is refused.
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, fault.Preconditionf("%w: it is mounted or in use", err)
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fault.Preconditionf("%w", err)
+	case err != nil:
+		return nil, err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("size of %s: %w", path, err)
+	}
+	d := &rawDevice{file: f, size: size}
+	if direct, err := os.OpenFile(path, os.O_WRONLY|unix.O_DIRECT, 0); err == nil {
+		d.direct = direct
+	}
+	return d, nil
+}
+
+func (d *rawDevice) close() error {
+	if d.direct != nil {
+		d.direct.Close()
+	}
+	return d.file.Close()
 }

@@ -1,11 +1,9 @@
 package image
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +29,9 @@ func sinks(t *testing.T) map[string]func(ctx context.Context) (*Sink, error) {
 		"tar": func(ctx context.Context) (*Sink, error) {
 			return NewTarSink(ctx, TarOptions{Root: t.TempDir(), Compression: None})
 		},
-		"raw":  func(ctx context.Context) (*Sink, error) { return NewRawSink(ctx, RawOptions{disk, None}) },
+		"raw": func(ctx context.Context) (*Sink, error) {
+			return NewRawSink(ctx, RawOptions{Device: disk, Compression: None})
+		},
 		"file": func(ctx context.Context) (*Sink, error) { return NewFileSink(ctx, filepath.Join(dir, "file"), 0o600) },
 	}
 }
@@ -151,62 +151,6 @@ func TestTarSinkWriteBackError(t *testing.T) {
 	_, err := extract(t, archiveOf(t, reg("a", 40<<20)), dir, None)
 	if err == nil || !strings.Contains(err.Error(), "/dev/loop") || !strings.Contains(err.Error(), "flush "+dir) {
 		t.Errorf("extraction to a failing disk = %v, want an error of the flush that names the device", err)
-	}
-}
-
-func TestRawSink(t *testing.T) {
-	const size = 4 << 20
-	rnd := rand.NewChaCha8([32]byte{2})
-	image := make([]byte, size-700) // not a multiple of any block
-	rnd.Read(image[100:5000])
-	rnd.Read(image[1<<20 : 1<<20+70000])
-	rnd.Read(image[3<<20 : 3<<20+1])
-	for _, c := range allCompressions {
-		path := filepath.Join(t.TempDir(), "disk")
-		old := bytes.Repeat([]byte{0xa5}, size)
-		if err := os.WriteFile(path, old, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := NewRawSink(t.Context(), RawOptions{path, c})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Write(compress(t, image, c)); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Commit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got[:len(image)], image) || !bytes.Equal(got[len(image):], old[len(image):]) {
-			t.Errorf("%s: the device does not hold the image, and what was there behind it", c)
-		}
-		if got := s.Stats().Written; got != int64(len(image)) {
-			t.Errorf("%s: Written = %d, want %d", c, got, len(image))
-		}
-	}
-}
-
-func TestRawSinkTooLarge(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewRawSink(t.Context(), RawOptions{path, None})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.Write(make([]byte, 4<<20))
-	if err == nil {
-		err = s.Commit(t.Context())
-	} else {
-		s.Abort(err)
-	}
-	if fault.KindOf(err) != fault.Precondition || !strings.Contains(err.Error(), "larger than the device's 1048576 bytes") {
-		t.Errorf("an image larger than the device: %v", err)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"kadeploy/agent/internal/fault"
 )
 
 // TarOptions says what is extracted, and where.
@@ -147,14 +149,16 @@ type pending struct {
 
 func (x *extractor) run() error {
 	tr := tar.NewReader(x.in)
+	any := false
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return corrupt(err)
+			return x.notTar(corrupt(err), any)
 		}
+		any = true
 		if err := x.ctx.Err(); err != nil {
 			return err
 		}
@@ -162,10 +166,25 @@ func (x *extractor) run() error {
 			return fmt.Errorf("extract %s: %w", h.Name, err)
 		}
 	}
+	// A disk image that begins with zeros ends at once, for who reads it as an archive.
+	if !any && x.in.any {
+		return x.notTar(fault.Invalidf("the archive holds no file"), false)
+	}
 	if err := x.in.finish(); err != nil {
 		return corrupt(err)
 	}
 	return nil
+}
+
+// notTar explains why an image has no first entry: it may be something else.
+func (x *extractor) notTar(err error, any bool) error {
+	if any {
+		return err
+	}
+	if other := expectKind("tar", x.in.ahead.buf[:min(len(x.in.ahead.buf), kindHead)]); other != nil {
+		return other
+	}
+	return err
 }
 
 // corrupt explains an error of the parser to who made the image.

@@ -33,3 +33,13 @@ func extract(t testing.TB, archive []byte, dir, compression string) (Stats, erro
 	err = s.Commit(t.Context())
 	return s.Stats(), err
 }
+
+// allocated is how many bytes of its file system a file takes.
+func allocated(t testing.TB, path string) int64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"kadeploy/agent/internal/fault"
+	"kadeploy/agent/internal/gpt"
 	"kadeploy/agent/internal/image"
 	"kadeploy/kascade"
 	agentv1 "kadeploy/proto/agent/v1"
@@ -73,16 +74,31 @@ func (s *Service) sink(ctx context.Context, open *agentv1.ReceiveOpen) (*image.S
 		if err != nil {
 			return nil, nil, err
 		}
-		sink, err := image.NewRawSink(ctx, image.RawOptions{Device: device.Path, Compression: kind.Raw.Compression})
+		sink, err := image.NewRawSink(ctx, image.RawOptions{
+			Device: device.Path, Compression: kind.Raw.Compression, Size: int64(kind.Raw.FileBytes),
+		})
 		if device.Partition != nil {
 			return sink, nothing, err
 		}
-		return sink, func(ctx context.Context) error { return s.host().Reread(ctx, device.Path) }, err
+		return sink, func(ctx context.Context) error { return s.newTable(ctx, device.Path) }, err
 	case *agentv1.ReceiveOpen_File:
 		sink, err := image.NewFileSink(ctx, kind.File.Path, fs.FileMode(kind.File.Mode)&fs.ModePerm)
 		return sink, nothing, err
 	}
 	return nil, nil, fault.Invalidf("no sink is named")
+}
+
+// newTable has a whole disk's partitions known to the system, after its image was
+// written: the image may come from a smaller disk.
+func (s *Service) newTable(ctx context.Context, disk string) error {
+	moved, err := gpt.FitDevice(disk)
+	if err != nil {
+		return err
+	}
+	if moved {
+		s.log.Info("moved the copy of the partition table to the end of the disk", "disk", disk)
+	}
+	return s.host().Reread(ctx, disk)
 }
 
 // control is a call of Receive, seen by the chain as a stream of bytes. The pump
