@@ -19,7 +19,8 @@ type blocks interface {
 // readAhead reads decoded data, some buffers in advance.
 type readAhead struct {
 	blocks
-	rest  []byte // what is left of the block being consumed
+	buf   []byte // the block being consumed
+	rest  []byte // what is left of it
 	ended bool   // the consumer has seen the end
 }
 
@@ -33,7 +34,7 @@ func newReadAhead(r io.ReadCloser) *readAhead {
 
 func (a *readAhead) next() ([]byte, error) {
 	block, err := a.blocks.next()
-	a.rest, a.ended = block, err != nil
+	a.buf, a.rest, a.ended = block, block, err != nil
 	return block, err
 }
 

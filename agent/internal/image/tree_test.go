@@ -3,6 +3,8 @@ package image
 import (
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"kadeploy/proto/image/imagetest"
 )
 
