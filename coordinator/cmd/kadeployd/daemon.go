@@ -194,6 +194,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 		ArchiveDir:    server.Environments.RambinDir,
 		TmpDir:        server.Environments.TmpDir,
 		MkfsArguments: server.Mkfs,
+		Version:       version,
 	})
 	table := make(map[string]engine.Step, len(all))
 	for name, step := range all {

@@ -16,6 +16,9 @@ const maxKeys = 1 << 20
 // noteLevel is the verbosity at which fetches are told of.
 const noteLevel = 3
 
+// warnLevel is the verbosity at which warnings are told.
+const warnLevel = 1
+
 // fetchAll returns what a deployment does before it touches a node: it fetches
 // the keys, the image and the archives, and completes the request with them.
 func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Prepare {
@@ -32,6 +35,9 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 				MaxSize: limit, Keep: req.EnvID >= 0, Holder: req.ID,
 			})
 			return file, asFailure(what, uri, err)
+		}
+		for _, line := range req.OverriddenVariables() {
+			note(warnLevel, line)
 		}
 		var err error
 		if req.Keys, err = s.grabKeys(keys, get); err != nil {

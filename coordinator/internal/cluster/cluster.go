@@ -62,6 +62,7 @@ type Partitioning struct {
 	Tmp         int
 	DisableSwap bool
 	Script      []byte // site script; empty: Layout
+	Format      []byte // site script that makes the file system that is deployed on; empty: the agent makes it
 	Layout      []Part // partitions in the order of the disk; empty: the built-in GPT scheme
 }
 

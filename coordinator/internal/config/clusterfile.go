@@ -55,8 +55,7 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 		Network: headers.Get("networkboot").String(""),
 		Local:   headers.Get("localboot").String(""),
 	}
-	f.without(n.Get("pxe"), "boot profiles are made by the coordinator", "script")
-	f.without(n.Get("partitioning"), "partitions are formatted by the node's agent", "formating_script")
+	f.without(n.Get("pxe"), "the coordinator writes the boot profiles itself, those of UEFI machines too", "script")
 	f.close()
 }
 
@@ -78,6 +77,7 @@ func (l *loader) partitioning(n *tree.Node) cluster.Partitioning {
 		DeployLabel: n.Get("deploy_label").String("DEPLOY"),
 		DisableSwap: n.Get("disable_swap").Bool(false),
 		Script:      l.content(n.Get("script")),
+		Format:      l.content(n.Get("formating_script")),
 		Layout:      layout(n.Get("layout")),
 	}
 	if diskID.MatchString(p.BlockDevice) {

@@ -69,6 +69,9 @@ func (s format) do(ctx context.Context, t *workflow.Task, node string) error {
 	if target == nil {
 		return fmt.Errorf("cluster %s has no partition for it: give its number in partitioning.partitions", t.Cluster.Name)
 	}
+	if script := t.Cluster.Partitioning.Format; len(script) > 0 && t.Micro == workflow.FormatDeployPart {
+		return s.run(ctx, t, node, "formatting script", s.script(t, script))
+	}
 	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Format(ctx, &agentv1.FormatRequest{
 			Target: target, Filesystem: filesystem, Label: label, Arguments: s.MkfsArguments[filesystem],

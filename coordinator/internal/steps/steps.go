@@ -105,6 +105,7 @@ type Config struct {
 	ArchiveDir    string            // where pre- and postinstalls are unpacked: /rambin
 	TmpDir        string            // /tmp
 	MkfsArguments map[string]string // by file system, external.mkfs
+	Version       string            // of the coordinator, for scripts
 }
 
 // Step is what All returns; the engine declares the same interface.

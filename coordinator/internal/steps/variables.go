@@ -24,6 +24,7 @@ func (n nodes) variables(t *workflow.Task) map[string]string {
 		"TMP_PART_NUM":           orNone(p.Tmp),
 		"PREPOST_EXTRACTION_DIR": n.ArchiveDir,
 		"TMP_DIR":                n.TmpDir,
+		"VERSION":                n.Version,
 		"ENV_EXTRACTION_DIR":     n.ExtractionDir,
 	}
 	if e := t.Request.Env; e != nil {

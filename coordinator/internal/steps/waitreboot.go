@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/workflow"
+	agentv1 "kadeploy/proto/agent/v1"
 )
 
 // waitReboot waits until a node answers as what it should have become.
@@ -31,10 +32,22 @@ func (s waitReboot) do(ctx context.Context, t *workflow.Task, node string) error
 		return err
 	}
 	_, boot, err := s.Agents.Session(ctx, node, s.boots.last(node))
-	if err == nil {
-		s.boots.set(node, boot)
+	if err != nil {
+		return err
 	}
-	return err
+	s.boots.set(node, boot)
+	return s.loadDrivers(ctx, t, node)
+}
+
+// loadDrivers loads the kernel modules that the site wants in the mini-OS, such as that of the disks.
+func (s waitReboot) loadDrivers(ctx context.Context, t *workflow.Task, node string) error {
+	drivers := t.Cluster.MiniOS.Drivers
+	if len(drivers) == 0 {
+		return nil
+	}
+	return s.run(ctx, t, node, "load the drivers of the site", &agentv1.RunRequest{
+		What: &agentv1.RunRequest_Command{Command: "modprobe -a " + strings.Join(drivers, " ") + " && udevadm settle"},
+	})
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -1,6 +1,8 @@
 package workflow
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,6 +89,36 @@ func (r *Request) BecomesTrusted(c *cluster.Cluster) bool {
 	}
 	chosen, at := c.Partitioning.Partition(r.Partition)
 	return at > 0 && at == number || at == 0 && strings.EqualFold(chosen, label)
+}
+
+// OverriddenVariables tells, one line each, which custom variables are given at
+// several places with different values: on the command line, in the description,
+// in a cluster's configuration. The first of these counts.
+func (r *Request) OverriddenVariables() []string {
+	type place struct {
+		name string
+		vars map[string]string
+	}
+	var lines []string
+	note := func(over, under place) {
+		for _, key := range slices.Sorted(maps.Keys(over.vars)) {
+			if value, both := under.vars[key]; both && value != over.vars[key] {
+				lines = append(lines, fmt.Sprintf("Warning: the custom variable %s of %s overrides that of %s", key, over.name, under.name))
+			}
+		}
+	}
+	user := place{"the command line", r.Variables}
+	var described place
+	if r.Env != nil {
+		described = place{"the environment", r.Env.CustomVariables}
+		note(user, described)
+	}
+	for _, c := range r.Clusters {
+		site := place{"the cluster " + c.Cluster.Name, c.Cluster.Variables}
+		note(user, site)
+		note(described, site)
+	}
+	return lines
 }
 
 // wantsKeys tells whether keys are to be installed, be they fetched yet or not.
