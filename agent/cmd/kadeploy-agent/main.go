@@ -16,15 +16,17 @@ import (
 // version is set by the linker.
 var version = "development"
 
-const usage = `usage: kadeploy-agent [--version | --help | worker]
+const usage = `usage: kadeploy-agent [--version | --help | worker | chroot DIRECTORY COMMAND...]
 
 Started as process 1 it brings up the mini-OS. It reads its orders from the
 kernel's arguments: kadeploy.coordinator, kadeploy.node, kadeploy.token,
 kadeploy.fingerprint, ETH_DEV, LINK_UP_TOUT, DISK_DEV, DISK_TOUT, NTP, DEBUG.
 
   worker   dial the coordinator named there and do what it asks, until killed
+  chroot   run a program of the system that is mounted at DIRECTORY, with /dev,
+           /proc, /sys, /run and the node's /etc/resolv.conf mounted meanwhile
 
-Exit status: 0 success, 1 failure, 2 wrong use.
+Exit status: 0 success, 1 failure, 2 wrong use; of chroot, that of the program.
 `
 
 func main() {
@@ -55,6 +57,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case *showHelp:
 		fmt.Fprint(stdout, usage)
 		return 0
+	case flags.NArg() >= 3 && flags.Arg(0) == "chroot":
+		status, err := enter(flags.Arg(1), flags.Args()[2:])
+		if err != nil {
+			fmt.Fprintln(stderr, "kadeploy-agent:", err)
+		}
+		return status
 	case flags.NArg() == 1 && flags.Arg(0) == "worker":
 		if err := work(); err != nil {
 			fmt.Fprintln(stderr, "kadeploy-agent:", err)

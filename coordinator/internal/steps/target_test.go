@@ -63,7 +63,7 @@ func TestVariables(t *testing.T) {
 	n := nodes{Config: Config{ExtractionDir: "/mnt/dest", ArchiveDir: "/rambin", TmpDir: "/tmp"}}
 	want := map[string]string{
 		"KADEPLOY_CLUSTER": "lab", "KADEPLOY_DEPLOY_PART": "/dev/vda3", "KADEPLOY_BLOCK_DEVICE": "/dev/vda",
-		"KADEPLOY_DEPLOY_PART_NUM": "3", "KADEPLOY_SWAP_PART_NUM": "1", "KADEPLOY_PROD_PART_NUM": "2", "KADEPLOY_TMP_PART_NUM": "5",
+		"KADEPLOY_DEPLOY_PART_NUM": "3", "KADEPLOY_SWAP_PART_NUM": "1", "KADEPLOY_PROD_PART_NUM": "2", "KADEPLOY_TMP_PART_NUM": "5", "KADEPLOY_VERSION": "",
 		"KADEPLOY_PREPOST_EXTRACTION_DIR": "/rambin", "KADEPLOY_TMP_DIR": "/tmp", "KADEPLOY_ENV_EXTRACTION_DIR": "/mnt/dest",
 		"KADEPLOY_ENV": "debian12-min", "KADEPLOY_ENV_KERNEL": "/vmlinuz", "KADEPLOY_ENV_INITRD": "/initrd.img",
 		"KADEPLOY_ENV_KERNEL_PARAMS": "console=ttyS0 quiet", "KADEPLOY_ENV_HYPERVISOR": "", "KADEPLOY_ENV_HYPERVISOR_PARAMS": "",
