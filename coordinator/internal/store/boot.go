@@ -23,7 +23,7 @@ func (s *Store) SetBootProfile(ctx context.Context, node, workflow string, p pro
 	if err != nil {
 		return fmt.Errorf("encode boot profile of %s: %w", node, err)
 	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO boot_profiles (node, workflow, profile, since) VALUES (?, ?, ?, ?)
 			ON CONFLICT (node) DO UPDATE SET workflow = excluded.workflow, profile = excluded.profile, since = excluded.since`,
 			node, workflow, string(text), s.now().Unix())
@@ -65,7 +65,7 @@ func (s *Store) Mint(ctx context.Context, node string) (string, error) {
 	token := make([]byte, tokenBytes)
 	rand.Read(token) // never fails
 	word := hex.EncodeToString(token)
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		p, err := bootProfile(ctx, tx, node)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *Store) Mint(ctx context.Context, node string) (string, error) {
 // bound to the node already, or the token is unspent and becomes spent on it.
 // The error says why not.
 func (s *Store) Admit(ctx context.Context, node, token, key string) error {
-	return s.update(ctx, func(tx *sql.Tx) error {
+	return s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var kept, bound string
 		err := tx.QueryRowContext(ctx, `SELECT token, key FROM agent_proofs WHERE node = ?`, node).Scan(&kept, &bound)
 		switch {

@@ -119,7 +119,7 @@ func lastVersions(list []Environment) []Environment {
 // architecture twice is an error with code 10, whoever comes second.
 func (s *Store) AddEnvironment(ctx context.Context, owner string, d env.Description) (Environment, error) {
 	e := Environment{Owner: owner, Created: s.now().Truncate(time.Second), Description: d}
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var taken bool
 		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM environments WHERE user = ? AND name = ? AND version = ? AND arch = ?)`,
 			owner, d.Name, d.Version, d.Arch).Scan(&taken)
@@ -189,7 +189,7 @@ func environmentByID(ctx context.Context, tx *sql.Tx, id int64) (Environment, er
 
 // replaceEnvironment stores after in the place of before, unless that was changed meanwhile.
 func (s *Store) replaceEnvironment(ctx context.Context, before, after Environment) (replaced bool, err error) {
-	err = s.update(ctx, func(tx *sql.Tx) error {
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now, err := environmentByID(ctx, tx, before.ID)
 		if err != nil {
 			return err
@@ -204,7 +204,7 @@ func (s *Store) replaceEnvironment(ctx context.Context, before, after Environmen
 
 // RemoveEnvironments deletes environments, all or none; permit may refuse by owner.
 func (s *Store) RemoveEnvironments(ctx context.Context, ids []int64, permit func(owner string) error) error {
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, id := range ids {
 			var owner string
 			err := tx.QueryRowContext(ctx, `SELECT user FROM environments WHERE id = ?`, id).Scan(&owner)

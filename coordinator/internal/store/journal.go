@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"kadeploy/coordinator/internal/stats"
@@ -14,44 +13,45 @@ import (
 )
 
 // Journal keeps the transitions of workflows (engine.Journal). What a method was
-// given is on the disk when it returns nil. Transitions that several workflows
-// append at the same time share one transaction, and so one flush.
+// given is on the disk when it returns nil.
 type Journal struct {
 	NoLog bool // nothing is written into the log of operations
 
 	store *Store
-
-	mu      sync.Mutex
-	pending []*appending
-	writing bool
 }
 
-// appending is one call of Append that waits for its transaction.
-type appending struct {
-	records []workflow.Record
-	done    chan error
-}
-
-const (
-	// journalKept is how long the journal of a finished workflow is kept.
-	journalKept = 7 * 24 * time.Hour
-	// journalWrite bounds one transaction.
-	journalWrite = 30 * time.Second
-)
+// journalKept is how long the journal of a finished workflow is kept.
+const journalKept = 7 * 24 * time.Hour
 
 // Journal is the journal in this database. There should be one per Store.
 func (s *Store) Journal() *Journal { return &Journal{store: s} }
 
-// Begin notes that a workflow starts. All of its request is kept: nothing else
-// is needed to know what it was about.
+// Accept notes that a workflow was ordered. Its files may not have been fetched yet.
+func (j *Journal) Accept(ctx context.Context, req *workflow.Request) error {
+	return j.begin(ctx, req, `INSERT INTO journal_workflows (id, request, begun) VALUES (?1, ?2, ?3)`)
+}
+
+// Begin notes that a workflow, accepted or not, starts. All of its request is kept:
+// nothing else is needed to know what it was about.
 func (j *Journal) Begin(ctx context.Context, req *workflow.Request) error {
+	return j.begin(ctx, req, `INSERT INTO journal_workflows (id, request, begun, launched) VALUES (?1, ?2, ?3, ?3)
+		ON CONFLICT (id) DO UPDATE SET request = ?2, launched = ?3 WHERE launched IS NULL AND ended IS NULL`)
+}
+
+func (j *Journal) begin(ctx context.Context, req *workflow.Request, statement string) error {
 	text, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("journal workflow %s: encode request: %w", req.ID, err)
 	}
-	err = j.store.update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO journal_workflows (id, request, begun) VALUES (?, ?, ?)", req.ID, string(text), j.store.now().UnixNano())
-		return err
+	err = j.store.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, statement, req.ID, string(text), j.store.now().UnixNano())
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, errors.New("it was begun before"))
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("journal workflow %s: %w", req.ID, err)
@@ -64,84 +64,43 @@ func (j *Journal) Append(ctx context.Context, records []workflow.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	a := &appending{records: records, done: make(chan error, 1)}
-	j.mu.Lock()
-	j.pending = append(j.pending, a)
-	lead := !j.writing
-	j.writing = true
-	j.mu.Unlock()
-	if lead {
-		go j.write()
-	}
-	select {
-	case err := <-a.done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("journal workflow %s: %w", records[0].Workflow, ctx.Err())
-	}
-}
-
-// write commits what is pending, again and again, until nothing is.
-func (j *Journal) write() {
-	for {
-		j.mu.Lock()
-		group := j.pending
-		j.pending = nil
-		if len(group) == 0 {
-			j.writing = false
-			j.mu.Unlock()
-			return
+	encoded := make([]string, len(records)) // outside of the transaction, which others wait for
+	for i, r := range records {
+		events := r.Events
+		if events == nil {
+			events = []workflow.Event{}
 		}
-		j.mu.Unlock()
-		if err := j.commit(group...); err == nil || len(group) == 1 {
-			answer(group, err)
-			continue
-		}
-		for _, a := range group { // one of them is at fault: the others shall not pay for it
-			answer([]*appending{a}, j.commit(a))
-		}
-	}
-}
-
-func answer(group []*appending, err error) {
-	for _, a := range group {
-		a.done <- err
-	}
-}
-
-func (j *Journal) commit(group ...*appending) error {
-	ctx, cancel := context.WithTimeout(context.Background(), journalWrite)
-	defer cancel()
-	return j.store.update(ctx, func(tx *sql.Tx) error {
-		insert, err := tx.PrepareContext(ctx, "INSERT INTO journal_records (workflow, cluster, seq, at, events) VALUES (?, ?, ?, ?, ?)")
+		text, err := json.Marshal(events)
 		if err != nil {
-			return err
+			return transitionError(r, err)
 		}
-		defer insert.Close()
-		for _, a := range group {
-			for _, r := range a.records {
-				events := r.Events
-				if events == nil {
-					events = []workflow.Event{}
-				}
-				text, err := json.Marshal(events)
-				if err == nil {
-					_, err = insert.ExecContext(ctx, r.Workflow, r.Cluster, r.Seq, r.At.UnixNano(), string(text))
-				}
-				if err != nil {
-					return fmt.Errorf("journal workflow %s, transition %d of cluster %d: %w", r.Workflow, r.Seq, r.Cluster, err)
-				}
+		encoded[i] = string(text)
+	}
+	err := j.store.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for i, r := range records {
+			_, err := tx.ExecContext(ctx, "INSERT INTO journal_records (workflow, cluster, seq, at, events) VALUES (?, ?, ?, ?, ?)",
+				r.Workflow, r.Cluster, r.Seq, r.At.UnixNano(), encoded[i])
+			if err != nil {
+				return transitionError(r, err)
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("journal workflow %s: %w", records[0].Workflow, err)
+	}
+	return nil
+}
+
+func transitionError(r workflow.Record, err error) error {
+	return fmt.Errorf("transition %d of cluster %d: %w", r.Seq, r.Cluster, err)
 }
 
 // End notes that a workflow is over, writes what is kept of it (nil: nothing) into
 // the log of operations, and drops the journals of those that have been for long.
 func (j *Journal) End(ctx context.Context, id string, kept *stats.Record) error {
 	now := j.store.now()
-	err := j.store.update(ctx, func(tx *sql.Tx) error {
+	err := j.store.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, "UPDATE journal_workflows SET ended = ? WHERE id = ? AND ended IS NULL", now.UnixNano(), id)
 		if err != nil {
 			return err
@@ -163,12 +122,25 @@ func (j *Journal) End(ctx context.Context, id string, kept *stats.Record) error 
 	return nil
 }
 
-// Unfinished lists the workflows that were begun and not ended, oldest first.
+// Unfinished lists the workflows that were accepted and not ended, oldest first.
 func (j *Journal) Unfinished(ctx context.Context) ([]workflow.Interrupted, error) {
+	return j.read(ctx, "ended IS NULL")
+}
+
+// Find is a workflow of the last days, ended or not; ok is false if there is none.
+func (j *Journal) Find(ctx context.Context, id string) (found workflow.Interrupted, ok bool, err error) {
+	all, err := j.read(ctx, "id = ?", id)
+	if err != nil || len(all) == 0 {
+		return workflow.Interrupted{}, false, err
+	}
+	return all[0], true, nil
+}
+
+func (j *Journal) read(ctx context.Context, condition string, args ...any) ([]workflow.Interrupted, error) {
 	var all []workflow.Interrupted
 	err := j.store.view(ctx, func(tx *sql.Tx) error {
 		var err error
-		all, err = interrupted(ctx, tx)
+		all, err = interrupted(ctx, tx, condition, args...)
 		if err != nil {
 			return err
 		}
@@ -185,8 +157,8 @@ func (j *Journal) Unfinished(ctx context.Context) ([]workflow.Interrupted, error
 	return all, nil
 }
 
-func interrupted(ctx context.Context, tx *sql.Tx) ([]workflow.Interrupted, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT id, request FROM journal_workflows WHERE ended IS NULL ORDER BY begun, id")
+func interrupted(ctx context.Context, tx *sql.Tx, condition string, args ...any) ([]workflow.Interrupted, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT id, request, launched IS NOT NULL, ended IS NOT NULL FROM journal_workflows WHERE "+condition+" ORDER BY begun, id", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -194,14 +166,14 @@ func interrupted(ctx context.Context, tx *sql.Tx) ([]workflow.Interrupted, error
 	var all []workflow.Interrupted
 	for rows.Next() {
 		var id, text string
-		if err := rows.Scan(&id, &text); err != nil {
+		w := workflow.Interrupted{Request: &workflow.Request{}}
+		if err := rows.Scan(&id, &text, &w.Launched, &w.Ended); err != nil {
 			return nil, err
 		}
-		req := &workflow.Request{}
-		if err := json.Unmarshal([]byte(text), req); err != nil {
+		if err := json.Unmarshal([]byte(text), w.Request); err != nil {
 			return nil, fmt.Errorf("request of workflow %s: %w", id, err)
 		}
-		all = append(all, workflow.Interrupted{Request: req})
+		all = append(all, w)
 	}
 	return all, rows.Err()
 }

@@ -65,9 +65,17 @@ func TestJournalRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []workflow.Interrupted{{Request: journalRequest("D-1"), Records: records}}
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+	want := []workflow.Interrupted{{Request: journalRequest("D-1"), Launched: true, Records: records}}
+	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), same); d != "" {
 		t.Errorf("Unfinished (-want +got):\n%s", d)
+	}
+	ended, ok, err := j.Find(ctx, "D-2")
+	if d := cmp.Diff(workflow.Interrupted{Request: journalRequest("D-2"), Launched: true, Ended: true}, ended, cmpopts.EquateEmpty(), same); d != "" || !ok || err != nil {
+		t.Errorf("Find: %v, %v (-want +got):\n%s", ok, err, d)
+	}
+	if _, ok, err := j.Find(ctx, "D-9"); ok || err != nil {
+		t.Errorf("Find of none: %v, %v", ok, err)
 	}
 }
 
@@ -93,6 +101,41 @@ func TestJournalRefuses(t *testing.T) {
 	}
 	if err := j.End(ctx, "D-9", nil); err == nil {
 		t.Error("an unknown workflow ended")
+	}
+}
+
+// A workflow is accepted before its files are there, and its request is completed when it begins.
+func TestJournalAccepts(t *testing.T) {
+	s := open(t)
+	j := s.Journal()
+	ctx := t.Context()
+	req := journalRequest("D-1")
+	req.Files = workflow.Files{}
+	if err := j.Accept(ctx, req); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Accept(ctx, req); err == nil {
+		t.Error("a workflow was accepted twice")
+	}
+	all, err := j.Unfinished(ctx)
+	if err != nil || len(all) != 1 || all[0].Launched {
+		t.Fatalf("unfinished: %+v, %v", all, err)
+	}
+	if err := j.Begin(ctx, journalRequest("D-1")); err != nil {
+		t.Fatal(err)
+	}
+	all, err = j.Unfinished(ctx)
+	if err != nil || len(all) != 1 || !all[0].Launched || all[0].Request.Files.Image.Hash != "ab" {
+		t.Fatalf("unfinished: %+v, %v", all, err)
+	}
+	if err := j.Accept(ctx, journalRequest("D-2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.End(ctx, "D-2", nil); err != nil {
+		t.Errorf("end of a workflow that never began: %v", err)
+	}
+	if err := j.Begin(ctx, journalRequest("D-2")); err == nil {
+		t.Error("a workflow began after its end")
 	}
 }
 

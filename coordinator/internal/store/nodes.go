@@ -22,10 +22,10 @@ type NodeInfo struct {
 const noEnvironment = -1
 
 // Claim gives nodes the state u, all but those that are in a state ending in
-// "ing" since a moment after since: these are returned, untouched. It is one
-// transaction: two claims never both get a node.
+// "ing", of another workflow, since a moment after since: these are returned,
+// untouched. It is one transaction: two claims never both get a node.
 func (s *Store) Claim(ctx context.Context, nodes []string, u workflow.NodeUpdate, since time.Time) (busy []string, err error) {
-	busy, err = s.setNodes(ctx, nodes, u, `NOT (nodes.state GLOB '*ing' AND nodes.date > ?)`, since.Unix())
+	busy, err = s.setNodes(ctx, nodes, u, `NOT (nodes.state GLOB '*ing' AND nodes.date > ?7 AND nodes.workflow <> ?6)`, since.Unix())
 	if err != nil {
 		return nil, fmt.Errorf("claim nodes for %s: %w", u.Workflow, err)
 	}
@@ -40,9 +40,10 @@ func (s *Store) Settle(ctx context.Context, nodes []string, u workflow.NodeUpdat
 	return nil
 }
 
-// Abandon gives the state u to those of the nodes that are in a state ending in "ing".
+// Abandon gives the state u to those of the nodes that are in a state ending in
+// "ing", unless another workflow gave it to them.
 func (s *Store) Abandon(ctx context.Context, nodes []string, u workflow.NodeUpdate) error {
-	if _, err := s.setNodes(ctx, nodes, u, `nodes.state GLOB '*ing'`); err != nil {
+	if _, err := s.setNodes(ctx, nodes, u, `nodes.state GLOB '*ing' AND nodes.workflow IN (?6, '')`); err != nil {
 		return fmt.Errorf("abandon nodes of %s: %w", u.Workflow, err)
 	}
 	return nil
@@ -54,10 +55,10 @@ func (s *Store) setNodes(ctx context.Context, nodes []string, u workflow.NodeUpd
 	if u.Env != nil {
 		id = sql.NullInt64{Int64: u.Env.ID, Valid: true}
 	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
-		set, err := tx.PrepareContext(ctx, `INSERT INTO nodes (name, state, environment, user, date)
-			VALUES (?1, ?2, coalesce(?3, -1), ?4, ?5)
-			ON CONFLICT (name) DO UPDATE SET state = ?2, environment = coalesce(?3, environment), user = ?4, date = ?5
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		set, err := tx.PrepareContext(ctx, `INSERT INTO nodes (name, state, environment, user, date, workflow)
+			VALUES (?1, ?2, coalesce(?3, -1), ?4, ?5, ?6)
+			ON CONFLICT (name) DO UPDATE SET state = ?2, environment = coalesce(?3, environment), user = ?4, date = ?5, workflow = ?6
 			WHERE `+condition)
 		if err != nil {
 			return err
@@ -65,7 +66,7 @@ func (s *Store) setNodes(ctx context.Context, nodes []string, u workflow.NodeUpd
 		defer set.Close()
 		others = nil
 		for _, node := range nodes {
-			result, err := set.ExecContext(ctx, append([]any{node, u.State, id, u.User, u.At.Unix()}, args...)...)
+			result, err := set.ExecContext(ctx, append([]any{node, u.State, id, u.User, u.At.Unix(), u.Workflow}, args...)...)
 			if err != nil {
 				return err
 			}

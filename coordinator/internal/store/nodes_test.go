@@ -17,9 +17,10 @@ func TestNodeStates(t *testing.T) {
 	e := add(t, s.Registry(nil), alice, description("deb", 1, "private"))
 	t0 := time.Unix(1_700_000_000, 0)
 	limit := 15 * time.Minute
+	claimer := "D-1"
 	claim := func(at time.Time, nodes ...string) []string {
 		t.Helper()
-		busy, err := s.Claim(t.Context(), nodes, workflow.NodeUpdate{Workflow: "D-1", State: "deploying", User: "alice", At: at}, at.Add(-limit))
+		busy, err := s.Claim(t.Context(), nodes, workflow.NodeUpdate{Workflow: claimer, State: "deploying", User: "alice", At: at}, at.Add(-limit))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,6 +56,10 @@ func TestNodeStates(t *testing.T) {
 		t.Errorf("first claim: busy %v", busy)
 	}
 	want("n1", "deploying alice none 0")
+	if busy := claim(t0, "n1", "n2"); busy != nil {
+		t.Errorf("claim again by the same workflow, whose coordinator died: busy %v", busy)
+	}
+	claimer = "D-2"
 	if diff := cmp.Diff([]string{"n2"}, claim(t0.Add(time.Minute), "n2", "n3")); diff != "" {
 		t.Errorf("second claim (-want +got):\n%s", diff)
 	}
@@ -70,7 +75,11 @@ func TestNodeStates(t *testing.T) {
 		t.Errorf("claim of a deployed node: busy %v", busy)
 	}
 	want("n1", "deploying alice deb 3601") // it keeps its environment until it has another
-	if err := s.Abandon(t.Context(), []string{"n1", "n2"}, workflow.NodeUpdate{State: "aborted", User: "root", At: t0.Add(2 * time.Hour)}); err != nil {
+	if err := s.Abandon(t.Context(), []string{"n1", "n2"}, workflow.NodeUpdate{Workflow: "D-1", State: "aborted", User: "root", At: t0.Add(2 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	want("n1", "deploying alice deb 3601") // it is another workflow's
+	if err := s.Abandon(t.Context(), []string{"n1", "n2"}, workflow.NodeUpdate{Workflow: "D-2", State: "aborted", User: "root", At: t0.Add(2 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	want("n1", "aborted root deb 7200")

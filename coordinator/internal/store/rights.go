@@ -60,7 +60,7 @@ func (s *Store) GrantRights(ctx context.Context, rights []Right, admins []string
 	if err != nil {
 		return err
 	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		added := 0
 		for _, r := range rights {
 			if err := clearOthers(ctx, tx, r, string(spared), overwrite); err != nil {
@@ -115,7 +115,7 @@ func addRight(ctx context.Context, tx *sql.Tx, r Right) (added int, err error) {
 // one. A single node or partition cannot be taken out of a right on all
 // (CONFLICTING_ELEMENTS). If there is nothing to take it is NOTHING_MODIFIED.
 func (s *Store) RevokeRights(ctx context.Context, rights []Right) error {
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		removed := int64(0)
 		for _, r := range rights {
 			if err := checkWildcards(ctx, tx, r); err != nil {

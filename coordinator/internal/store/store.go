@@ -3,7 +3,8 @@
 // file. It decides nothing about deployments; it keeps what others decided.
 //
 // All writing goes through update, which has the only writing connection, so
-// that no transaction ever fails because of another one of this process.
+// that no transaction ever fails because of another one of this process; changes
+// that come at the same time share a transaction, and so its flush to the disk.
 // Reading goes through view, on a pool of read-only connections; in WAL mode
 // readers and the writer do not wait for each other.
 package store
@@ -35,6 +36,8 @@ type Store struct {
 	reader *sql.DB
 	lock   *os.File
 	now    func() time.Time
+
+	commits commits
 }
 
 // Open opens the database file at path, creates it (and its directory) if needed
@@ -113,12 +116,6 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close database %s: %w", s.path, err)
 	}
 	return nil
-}
-
-// update runs fn in a writing transaction and commits it, or rolls it back if
-// fn returns an error. fn must not keep tx, nor call update or view.
-func (s *Store) update(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return transaction(ctx, s.writer, fn)
 }
 
 // view runs fn in a read-only transaction: all that it reads is of one moment.

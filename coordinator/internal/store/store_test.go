@@ -86,7 +86,7 @@ func TestReaderCannotWrite(t *testing.T) {
 func TestUpdateRollsBack(t *testing.T) {
 	s := open(t)
 	boom := errors.New("boom")
-	err := s.update(t.Context(), func(tx *sql.Tx) error {
+	err := s.update(t.Context(), func(_ context.Context, tx *sql.Tx) error {
 		if _, err := tx.Exec("INSERT INTO rights VALUES ('a', 'b', 'c')"); err != nil {
 			t.Error(err)
 		}
@@ -163,7 +163,7 @@ func TestCancelledContext(t *testing.T) {
 	s := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.update(ctx, func(*sql.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := s.update(ctx, func(context.Context, *sql.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("update = %v, want %v", err, context.Canceled)
 	}
 }

@@ -13,10 +13,13 @@ type Record struct {
 	Events   []Event
 }
 
-// Interrupted is a workflow that was begun and never ended: its coordinator died.
+// Interrupted is what the journal keeps of a workflow: of one that never ended, as
+// its coordinator died, or of one that did.
 type Interrupted struct {
-	Request *Request
-	Records []Record // by cluster, then by Seq
+	Request  *Request
+	Launched bool // its files were there, and its nodes were claimed or about to be
+	Ended    bool
+	Records  []Record // by cluster, then by Seq
 }
 
 // EnvRef names the environment that a node got. ID is -1 for an anonymous one.
