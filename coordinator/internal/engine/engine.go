@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kadeploy/coordinator/internal/stats"
@@ -24,6 +25,8 @@ type Step interface {
 // Journal keeps the transitions of workflows so that they survive the coordinator.
 // What a method was given is durable when it returns nil.
 type Journal interface {
+	// Accept notes a workflow that was ordered; Begin, that its nodes are about to be claimed.
+	Accept(ctx context.Context, req *workflow.Request) error
 	Begin(ctx context.Context, req *workflow.Request) error
 	Append(ctx context.Context, records []workflow.Record) error
 	// End notes that a workflow is over, and what is kept of it; nil if it cannot be told.
@@ -33,12 +36,13 @@ type Journal interface {
 // NodeStates is the store's idea of what each node is doing.
 type NodeStates interface {
 	// Claim gives nodes the state u, all but those that are in a state ending in
-	// "ing" since a moment after since; these are returned, untouched. Two claims never both
-	// get a node.
+	// "ing", of another workflow, since a moment after since; these are returned, untouched.
+	// Two claims never both get a node.
 	Claim(ctx context.Context, nodes []string, u workflow.NodeUpdate, since time.Time) (busy []string, err error)
 	// Settle gives nodes the state u.
 	Settle(ctx context.Context, nodes []string, u workflow.NodeUpdate) error
-	// Abandon gives the state u to those of the nodes that are in a state ending in "ing".
+	// Abandon gives the state u to those of the nodes that are in a state ending in
+	// "ing", unless another workflow gave it to them.
 	Abandon(ctx context.Context, nodes []string, u workflow.NodeUpdate) error
 }
 
@@ -92,6 +96,9 @@ type Engine struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
+	cut       chan struct{} // closed by Suspend, when nodes hear nothing any more
+	suspended atomic.Bool   // nothing that happens counts
+
 	mu     sync.Mutex
 	flows  map[string]*flow
 	closed bool
@@ -119,7 +126,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	cfg.Steps = steps
 	ctx, stop := context.WithCancel(context.Background())
-	e := &Engine{cfg: cfg, ctx: ctx, stop: stop, flows: make(map[string]*flow), inquiring: make(chan struct{}, evidenceAtOnce)}
+	e := &Engine{cfg: cfg, ctx: ctx, stop: stop, flows: make(map[string]*flow), cut: make(chan struct{}), inquiring: make(chan struct{}, evidenceAtOnce)}
 	e.wg.Go(e.sweep)
 	return e, nil
 }
@@ -136,16 +143,38 @@ func (e *Engine) Submit(ctx context.Context, req *workflow.Request, prepare Prep
 	if err != nil {
 		return err
 	}
+	if err := e.enter(f); err != nil {
+		return err
+	}
+	// Whoever is told its ID finds the workflow again, whatever happens to this process.
+	if err := e.cfg.Journal.Accept(ctx, req); err != nil {
+		e.mu.Lock()
+		delete(e.flows, req.ID)
+		e.mu.Unlock()
+		close(f.frozen)
+		e.wg.Done()
+		return storeFailure("journal the order "+req.ID, err)
+	}
+	f.accepted = true
+	go func() {
+		defer e.wg.Done()
+		f.run(prepare)
+	}()
+	return nil
+}
+
+// enter makes a workflow known. Who calls it owes e.wg a Done.
+func (e *Engine) enter(f *flow) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return errors.New("the coordinator is shutting down; try again when it is back")
 	}
-	if _, dup := e.flows[req.ID]; dup {
-		return fmt.Errorf("workflow %s exists already", req.ID)
+	if _, dup := e.flows[f.req.ID]; dup {
+		return fmt.Errorf("workflow %s exists already", f.req.ID)
 	}
-	e.flows[req.ID] = f
-	e.wg.Go(func() { f.run(prepare) })
+	e.flows[f.req.ID] = f
+	e.wg.Add(1)
 	return nil
 }
 
@@ -180,6 +209,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	for _, f := range running {
 		f.cancel(workflow.Event{Kind: workflow.Cancel})
 	}
+	return e.rest(ctx)
+}
+
+// rest waits until nothing runs any more.
+func (e *Engine) rest(ctx context.Context) error {
 	e.stop()
 	ended := make(chan struct{})
 	go func() { e.wg.Wait(); close(ended) }()

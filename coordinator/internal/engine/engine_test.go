@@ -39,6 +39,8 @@ func newMemory() *memory {
 	return &memory{began: make(map[string]*workflow.Request), states: make(map[string]string)}
 }
 
+func (m *memory) Accept(context.Context, *workflow.Request) error { return nil }
+
 func (m *memory) Begin(_ context.Context, req *workflow.Request) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,16 +150,19 @@ type bench struct {
 	script *script
 }
 
+// deploymentSteps are the micro-steps that tests have.
+var deploymentSteps = []string{
+	"switch_pxe", "set_vlan", "reboot", "wait_reboot", "send_key_in_deploy_env", "create_partition_table", "format_deploy_part",
+	"mount_deploy_part", "format_tmp_part", "format_swap_part", "send_environment", "manage_user_post_install", "check_kernel_files",
+	"send_key", "install_bootloader", "sync", "umount_deploy_part", "kexec", "reboot_from_deploy_env", "power",
+}
+
 func newBench(t *testing.T, act func(ctx context.Context, t *workflow.Task, node string) error) *bench {
 	t.Helper()
 	m := newMemory()
 	s := &script{act: act, memory: m, t: t}
 	steps := make(map[string]Step)
-	for _, name := range []string{
-		"switch_pxe", "set_vlan", "reboot", "wait_reboot", "send_key_in_deploy_env", "create_partition_table", "format_deploy_part",
-		"mount_deploy_part", "format_tmp_part", "format_swap_part", "send_environment", "manage_user_post_install", "check_kernel_files",
-		"send_key", "install_bootloader", "sync", "umount_deploy_part", "kexec", "reboot_from_deploy_env", "power",
-	} {
+	for _, name := range deploymentSteps {
 		steps[name] = s
 	}
 	e, err := New(Config{Steps: steps, Journal: m, States: m, Logger: slog.New(slog.DiscardHandler)})
@@ -658,42 +663,6 @@ func TestPowerStatusTouchesNoState(t *testing.T) {
 			lines = append(lines, l.Text)
 		}
 		check(t, "debug", []string{debugRule, "NODE: n1", debugRule, "COMMAND: status", "STDOUT: on", "STDERR: ", "STATUS: 0"}, lines)
-	})
-}
-
-// The coordinator dies at each of its journal's records; the next one fails what
-// was under way, and keeps what had been decided.
-func TestRecoverAtEachRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, nil)
-		defer b.close()
-		b.submit(deployment("D-1", lab("lab", "n1", "n2")), nil)
-		b.wait("D-1")
-		records := b.memory.records
-		for cut := range len(records) + 1 {
-			next := newBench(t, nil)
-			next.memory.states["n1"], next.memory.states["n2"] = "deploying", "deploying"
-			past := []workflow.Interrupted{{Request: deployment("D-1", lab("lab", "n1", "n2")), Records: records[:cut]}}
-			if err := next.Recover(t.Context(), past); err != nil {
-				t.Fatalf("cut at %d: %v", cut, err)
-			}
-			v, ok := next.View("D-1")
-			if !ok || !v.Done || len(v.OK)+len(v.KO) != 2 {
-				t.Fatalf("cut at %d: view %+v", cut, v)
-			}
-			states, _ := next.States("D-1")
-			want := "deploy_failed"
-			if cut == len(records) {
-				want = "deployed"
-				check(t, "ok", []string{"n1", "n2"}, v.OK)
-			} else if !strings.HasSuffix(states["n1"].Error, restarted) {
-				t.Errorf("cut at %d: error %q", cut, states["n1"].Error)
-			}
-			check(t, fmt.Sprintf("store, cut at %d", cut), map[string]string{"n1": want, "n2": want}, next.memory.states)
-			check(t, "journal ended", []string{"D-1"}, next.memory.ended)
-			check(t, "calls", 0, len(next.script.calls))
-			next.close()
-		}
 	})
 }
 

@@ -34,7 +34,7 @@ const (
 // inquire asks the witness about nodes that failed. f.mu is held.
 func (f *flow) inquire(p *part, now time.Time, n workflow.NodesFailed) {
 	for _, node := range n.Nodes {
-		if f.engine.cfg.Witness == nil || f.quiet || len(f.evidence) >= evidenceMost {
+		if f.engine.cfg.Witness == nil || f.following || len(f.evidence) >= evidenceMost {
 			return
 		}
 		e := &workflow.Evidence{

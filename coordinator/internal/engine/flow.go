@@ -22,12 +22,15 @@ type flow struct {
 	logger  *slog.Logger
 	parts   []*part
 	inbox   *inbox
+	stepped time.Time // of the last transition
 
-	ctx     context.Context // ends when the workflow is stopped before it is launched
-	stop    context.CancelFunc
-	begun   bool // the journal knows of the workflow
-	claimed bool // the nodes' states in the store are ours to change
-	refused bool // all nodes are busy elsewhere
+	ctx      context.Context // ends when the workflow is stopped before it is launched
+	stop     context.CancelFunc
+	frozen   chan struct{} // closed when the workflow's goroutine feeds its automata no more
+	accepted bool          // the journal knows of the workflow
+	begun    bool          // and that it is launched
+	claimed  bool          // the nodes' states in the store are ours to change
+	refused  bool          // all nodes are busy elsewhere
 
 	mu      sync.Mutex
 	book    *book
@@ -39,8 +42,8 @@ type flow struct {
 
 	evidence  []*workflow.Evidence // of nodes that failed; each is filled in when its witness has spoken
 	inquiries sync.WaitGroup
-
-	quiet bool // no text: what is replayed was told before
+	moment    time.Time // of the transition that is told; zero: it is told now
+	following bool      // the journal of one who died: machines have gone on since
 }
 
 // storeTime is how long a call of the journal or of the node states may take.
@@ -80,10 +83,11 @@ func newFlow(e *Engine, req *workflow.Request) (*flow, error) {
 	}
 	f.book = newBook(f.parts)
 	f.book.left = func(s workflow.Span) {
-		if e.cfg.OnLeft != nil && !f.quiet {
+		if e.cfg.OnLeft != nil && !f.following {
 			e.cfg.OnLeft(s)
 		}
 	}
+	f.frozen = make(chan struct{})
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f, nil
 }
@@ -123,8 +127,18 @@ func (f *flow) run(prepare Prepare) {
 	if err == nil {
 		err = f.launch()
 	}
+	f.drive(err)
+}
+
+// drive feeds the automata until they have ended, and ends the workflow. err is
+// why it cannot even begin.
+func (f *flow) drive(err error) {
 	if err == nil {
 		err = f.loop()
+	}
+	if errors.Is(err, errSuspended) || err != nil && f.engine.suspended.Load() {
+		f.leave()
+		return
 	}
 	f.finish(err)
 }
@@ -144,15 +158,20 @@ func (f *flow) prepare(prepare Prepare) error {
 
 // launch claims the nodes and starts the automata.
 func (f *flow) launch() error {
-	if e, ok := f.inbox.halted(); ok {
+	if e, ok := f.inbox.halted(); ok && !f.begun {
 		return f.step(time.Now(), f.toAll(e)) // never begun: nothing to journal or to undo
+	}
+	if f.engine.suspended.Load() {
+		return errSuspended
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	if err := f.engine.cfg.Journal.Begin(ctx, f.req); err != nil {
-		return storeFailure("journal the begin of "+f.req.ID, err)
+	if !f.begun {
+		if err := f.engine.cfg.Journal.Begin(ctx, f.req); err != nil {
+			return storeFailure("journal the begin of "+f.req.ID, err)
+		}
+		f.begun = true
 	}
-	f.begun = true
 	var busy []string
 	if state := f.busyState(); state != "" {
 		since := time.Now().Add(-f.engine.cfg.BusyFor)
@@ -175,7 +194,7 @@ func (f *flow) launch() error {
 	f.locked(func() { f.overview() })
 	events := make([][]workflow.Event, len(f.parts))
 	for i, p := range f.parts {
-		begin := workflow.Event{Kind: workflow.Begin, Reason: involved}
+		begin := workflow.Event{Kind: workflow.Begin, Reason: involved, Plan: p.plan.Sum()}
 		for _, n := range p.nodes {
 			if slices.Contains(busy, n) {
 				begin.Refused = append(begin.Refused, n)
@@ -208,12 +227,19 @@ func (f *flow) toAll(e workflow.Event) [][]workflow.Event {
 // after the first: they go on together then, which saves tasks and lines of text.
 const linger = 10 * time.Millisecond
 
+// beat is how long nothing may be journalled while a workflow runs. After a crash the
+// time since the last transition passes for time in which nobody worked.
+const beat = 10 * time.Second
+
 // loop feeds answers and the passing of time to the automata until all have ended.
 func (f *flow) loop() error {
 	for {
 		deadline, running := f.deadline()
 		if !running {
 			return nil
+		}
+		if next := f.stepped.Add(beat); deadline.IsZero() || next.Before(deadline) {
+			deadline = next
 		}
 		wait := newTimer(deadline)
 		select {
@@ -222,6 +248,9 @@ func (f *flow) loop() error {
 		}
 		wait.Stop()
 		answers := f.inbox.collect(linger)
+		if f.engine.suspended.Load() {
+			return errSuspended
+		}
 		events := make([][]workflow.Event, len(f.parts))
 		for _, a := range answers {
 			events[a.part] = append(events[a.part], a.event)
@@ -267,7 +296,8 @@ func (f *flow) step(now time.Time, events [][]workflow.Event) error {
 	outcomes := make([]workflow.Outcome, len(f.parts))
 	for i, p := range f.parts {
 		late := !p.automaton.Deadline().IsZero() && !p.automaton.Deadline().After(now)
-		if len(events[i]) == 0 && !late {
+		quiet := now.Sub(f.stepped) >= beat && !p.automaton.Ended()
+		if len(events[i]) == 0 && !late && !quiet {
 			continue
 		}
 		out, err := p.automaton.Step(now, events[i]...)
@@ -278,7 +308,8 @@ func (f *flow) step(now time.Time, events [][]workflow.Event) error {
 		p.seq++
 		records = append(records, workflow.Record{Workflow: f.req.ID, Cluster: i, Seq: p.seq, At: now, Events: events[i]})
 	}
-	if f.begun {
+	f.stepped = now
+	if f.begun && len(records) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 		err := f.engine.cfg.Journal.Append(ctx, records)
 		cancel()
@@ -306,12 +337,15 @@ func (f *flow) publish(p *part, now time.Time, notices []workflow.Notice) {
 				f.events = append(f.events, Event{Workflow: f.req.ID, Type: EventNodes, Nodes: moved, Time: now})
 			}
 		}
+		f.moment = now // as it would be told again, if the journal had to be followed
 		p.text.tell(notices)
+		f.moment = time.Time{}
 	})
 }
 
 // finish ends the workflow: err is why it could not be carried out as a whole, nil if it was.
 func (f *flow) finish(err error) {
+	close(f.frozen)
 	for _, p := range f.parts {
 		p.killAll()
 	}
@@ -335,10 +369,13 @@ func (f *flow) finish(err error) {
 }
 
 func (f *flow) endJournal(ctx context.Context) error {
-	if !f.begun {
-		return nil
+	switch {
+	case f.begun:
+		return f.engine.cfg.Journal.End(ctx, f.req.ID, f.record())
+	case f.accepted: // no node was touched
+		return f.engine.cfg.Journal.End(ctx, f.req.ID, nil)
 	}
-	return f.engine.cfg.Journal.End(ctx, f.req.ID, f.record())
+	return nil
 }
 
 // fail notes a failure of the whole workflow. Nodes without a verdict get it as their reason.

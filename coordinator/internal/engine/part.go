@@ -184,6 +184,7 @@ func (p *part) do(ctx context.Context, r workflow.Run) {
 func (p *part) task(r workflow.Run) *workflow.Task {
 	f := p.flow
 	return &workflow.Task{
+		ID: fmt.Sprintf("%s.%d.%d", f.req.ID, p.index, r.Task), Again: r.Again,
 		Request: f.req, Cluster: p.cluster, Macro: r.Run.Macro, Instance: r.Run.Instance,
 		Micro: r.Micro.Name, Argument: r.Micro.Argument, Op: r.Op, Attempt: r.Run.Attempt, Nodes: slices.Clone(r.Nodes), Limit: r.Limit,
 		Note: func(level int, text string) {

@@ -98,7 +98,7 @@ func TestNoRecordOfBusyNodes(t *testing.T) {
 	})
 }
 
-// What the journal tells of a workflow whose coordinator died is kept, too.
+// What the journal tells of a workflow whose coordinator died is kept, together with what came after.
 func TestRecordOfAnInterruptedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(ctx context.Context, task *workflow.Task, node string) error { return sleep(ctx, time.Second) })
@@ -109,12 +109,14 @@ func TestRecordOfAnInterruptedOne(t *testing.T) {
 
 		after := newBench(t, nil)
 		defer after.close()
-		past := workflow.Interrupted{Request: b.memory.began["D-1"], Records: records[:len(records)/2]}
+		after.memory.records = records[:len(records)/2]
+		past := workflow.Interrupted{Request: b.memory.began["D-1"], Launched: true, Records: records[:len(records)/2]}
 		if err := after.Recover(t.Context(), []workflow.Interrupted{past}); err != nil {
 			t.Fatal(err)
 		}
+		after.wait("D-1")
 		kept := after.memory.kept
-		if len(kept.Rows) != 1 || kept.Rows[0].Success || kept.Rows[0].Steps[0].Duration.Round(time.Second) != 8*time.Second || len(kept.Micros) == 0 {
+		if len(kept.Rows) != 1 || !kept.Rows[0].Success || kept.Rows[0].Steps[0].Duration.Round(time.Second) != 8*time.Second || len(kept.Micros) == 0 {
 			t.Errorf("kept %+v", kept)
 		}
 	})

@@ -9,13 +9,11 @@ import (
 	"kadeploy/coordinator/internal/workflow"
 )
 
-// restarted is why nodes fail whose coordinator died in the middle of their workflow.
-const restarted = "the coordinator was restarted"
-
-// Recover takes over workflows that an earlier coordinator began and did not
+// Recover takes over workflows that an earlier coordinator accepted and did not
 // end; to be called before the first Submit. Their state is rebuilt from the
-// journal, nodes without a verdict fail, and no node stays busy in the store.
-// The workflows can be asked about as if they had ended here.
+// journal. Those whose nodes were claimed go on: what was under way is done again
+// by the steps, which look first (workflow.Task.Again). The others end with the
+// reason, and no node stays busy in the store. All can be asked about under their IDs.
 func (e *Engine) Recover(ctx context.Context, past []workflow.Interrupted) error {
 	var errs []error
 	for _, w := range past {
@@ -31,46 +29,51 @@ func (e *Engine) recoverOne(ctx context.Context, w workflow.Interrupted) error {
 	if err != nil {
 		return errors.Join(err, e.release(ctx, w.Request))
 	}
-	defer f.stop()
-	f.begun = true
+	f.accepted, f.begun = true, w.Launched
 	f.started = w.Request.Created
 	if len(w.Records) > 0 {
 		f.started = w.Records[0].At
 	}
-	f.quiet = true // its text was told by the one who died
-	err = f.replay(w.Records)
-	f.quiet = false
-	if err != nil {
-		f.logger.Error("the journal of an interrupted workflow cannot be followed; all of its nodes fail", "error", err)
-	}
-	now := time.Now()
-	for _, p := range f.parts {
-		out, err := p.automaton.Step(now, workflow.Event{Kind: workflow.Fail, Reason: restarted})
-		if err != nil {
-			return err
-		}
-		f.publish(p, now, out.Notices)
-	}
-	f.ended = now
-	if err := f.abandon(ctx); err != nil {
+	reason := f.follow(w)
+	if err := e.enter(f); err != nil {
 		return err
 	}
-	if err := e.cfg.Journal.End(ctx, w.Request.ID, f.record()); err != nil {
-		return fmt.Errorf("journal its end: %w", err)
+	go func() {
+		defer e.wg.Done()
+		defer f.stop()
+		f.resume(len(w.Records) > 0, reason)
+	}()
+	return nil
+}
+
+// follow rebuilds the state of a workflow from its journal, and says why it cannot
+// go on; nil if it can.
+func (f *flow) follow(w workflow.Interrupted) *workflow.Failure {
+	switch {
+	case !w.Launched:
+		return unable("the coordinator was restarted before the files were there; nothing was done to the nodes: give the order again")
+	case len(w.Records) == 0: // it claimed its nodes at most
+		f.stepped = w.Request.Created
 	}
-	f.logger.Warn("workflow was interrupted by the end of the coordinator; its unfinished nodes failed")
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.flows[w.Request.ID] = f
-	if e.cfg.OnEnd != nil {
-		v := f.view()
-		e.wg.Go(func() { e.cfg.OnEnd(f.req, v) })
+	if err := f.replay(w.Records); err != nil {
+		f.logger.Error("the journal of an interrupted workflow cannot be followed; its unfinished nodes fail", "error", err)
+		return unable("the coordinator was restarted, and cannot go on: " + err.Error())
+	}
+	if away := time.Since(f.stepped); away > f.engine.cfg.BusyFor {
+		return unable(fmt.Sprintf("the coordinator was away for %s: after %s (purge_deployment_timer) nodes may be others'",
+			away.Round(time.Second), f.engine.cfg.BusyFor))
 	}
 	return nil
 }
 
+func unable(why string) *workflow.Failure {
+	return &workflow.Failure{Code: executeError, Message: why}
+}
+
 // replay gives the records to the automata again. What these command was done, or not, by the one who died.
 func (f *flow) replay(records []workflow.Record) error {
+	f.following = true
+	defer func() { f.following = false }()
 	for _, r := range records {
 		if r.Cluster < 0 || r.Cluster >= len(f.parts) {
 			return fmt.Errorf("record %d names cluster %d of %d", r.Seq, r.Cluster, len(f.parts))
@@ -79,14 +82,71 @@ func (f *flow) replay(records []workflow.Record) error {
 		if r.Seq != p.seq+1 {
 			return fmt.Errorf("record %d of cluster %s follows record %d", r.Seq, p.cluster.Name, p.seq)
 		}
+		for _, e := range r.Events {
+			if e.Kind == workflow.Begin && e.Plan != "" && e.Plan != p.plan.Sum() {
+				return fmt.Errorf("this version of it would take other steps on cluster %s", p.cluster.Name)
+			}
+		}
 		out, err := p.automaton.Step(r.At, r.Events...)
 		if err != nil {
 			return fmt.Errorf("record %d of cluster %s: %w", r.Seq, p.cluster.Name, err)
 		}
 		p.seq = r.Seq
 		f.publish(p, r.At, out.Notices)
+		if r.At.After(f.stepped) {
+			f.stepped = r.At
+		}
 	}
 	return nil
+}
+
+// resume goes on with a workflow whose state was rebuilt, or ends it for a reason.
+// claimed: its nodes were claimed and its automata begun.
+func (f *flow) resume(claimed bool, reason *workflow.Failure) {
+	var err error
+	switch {
+	case reason != nil:
+		f.logger.Warn("an interrupted workflow cannot go on", "reason", reason.Message)
+		if f.begun {
+			f.giveUp(reason.Message)
+		} else {
+			err = reason
+		}
+	case claimed:
+		f.claimed = f.busyState() != ""
+		if err = f.catchUp(); err == nil {
+			f.logger.Info("an interrupted workflow goes on", "away", time.Since(f.stepped).Round(time.Millisecond))
+			err = f.step(time.Now(), f.toAll(workflow.Event{Kind: workflow.Resume}))
+		}
+	default:
+		f.logger.Info("an interrupted workflow begins")
+		err = f.launch()
+	}
+	f.drive(err)
+}
+
+// giveUp fails the nodes without a verdict. The journal may be one that cannot be
+// followed: nothing is added to it but the end.
+func (f *flow) giveUp(reason string) {
+	now := time.Now()
+	for _, p := range f.parts {
+		out, err := p.automaton.Step(now, workflow.Event{Kind: workflow.Fail, Reason: reason})
+		if err != nil {
+			f.logger.Error("stop automaton", "cluster", p.cluster.Name, "error", err)
+			continue
+		}
+		f.publish(p, now, out.Notices)
+	}
+	if err := f.catchUp(); err != nil {
+		f.logger.Error("nodes are taken for busy until the purge time is over", "error", err)
+	}
+}
+
+// catchUp writes the states of nodes whose verdicts may not have reached the store.
+func (f *flow) catchUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	return f.abandon(ctx)
 }
 
 // abandon writes the states of nodes that the store still takes for busy. The
@@ -98,7 +158,7 @@ func (f *flow) abandon(ctx context.Context) error {
 	byState := make(map[string][]string)
 	for _, p := range f.parts {
 		for _, n := range p.nodes {
-			if v := f.book.nodes[n].verdict; v != workflow.VerdictRefused {
+			if v := f.book.nodes[n].verdict; v != workflow.VerdictRefused && v != "" {
 				state := f.finalState(p, v)
 				byState[state] = append(byState[state], n)
 			}

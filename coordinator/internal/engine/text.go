@@ -163,6 +163,8 @@ func (t *printer) tell(notices []workflow.Notice) {
 			if len(n.Nodes) > 0 {
 				t.line("", 0, fmt.Sprintf("Launching a %s on %s", operation, fold(n.Nodes)))
 			}
+		case workflow.Resumed:
+			t.line("", 0, fmt.Sprintf("The coordinator was restarted; the %s goes on after %s", operation, seconds(n.Away)))
 		case workflow.MacroStarted:
 			t.say(n.Run, 1, fmt.Sprintf("Performing a %s[%s] step", step, n.Run.Instance))
 			for _, name := range n.Bypassed {
@@ -288,11 +290,15 @@ func merge(notices []workflow.Notice) []workflow.Notice {
 
 // line adds a line to the workflow's text if the user wants that level. f.mu is held.
 func (f *flow) line(cluster string, level int, text string) {
-	if f.quiet || level > f.req.Verbosity {
+	if level > f.req.Verbosity {
 		return
 	}
+	now := f.moment
+	if now.IsZero() {
+		now = time.Now()
+	}
 	for l := range strings.SplitSeq(text, "\n") {
-		line := f.log.add(time.Now(), cluster, l)
+		line := f.log.add(now, cluster, l)
 		f.events = append(f.events, Event{Workflow: f.req.ID, Type: EventLine, Text: l, Time: line.Time})
 	}
 }

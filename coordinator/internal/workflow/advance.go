@@ -154,9 +154,10 @@ func (a *Automaton) order(t *task) {
 	if step.Name == RebootNode && step.Argument == "soft" && t.run.attempt > 0 {
 		step.Argument = "hard" // contract 4.4: retries do not try to be gentle again
 	}
-	a.out.Commands = append(a.out.Commands, Run{
+	t.command = Run{
 		Task: t.id, Run: t.run.info(a), Micro: step, Op: micro.Op, Nodes: names(t.nodes), Limit: micro.Limit, Deadline: t.deadline,
-	})
+	}
+	a.out.Commands = append(a.out.Commands, t.command)
 }
 
 // open notes the start of a run.

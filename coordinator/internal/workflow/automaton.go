@@ -18,7 +18,7 @@ type Automaton struct {
 	tasks []*task // issued, with nodes that have not answered
 
 	started                    time.Time // zero before Begin
-	now                        time.Time
+	now, before                time.Time // of this Step, and of the last one
 	lastTask, lastSet, lastRun int
 	out                        Outcome
 	ended                      bool
@@ -69,6 +69,7 @@ type task struct {
 	nodes    []*node
 	deadline time.Time // zero: none
 	own      bool      // the deadline is the micro-step's, not the instance's
+	command  Run       // by which it was ordered
 }
 
 // ownGrace is how long after its own limit a micro-step is killed: it should
@@ -115,7 +116,7 @@ func (a *Automaton) Step(now time.Time, events ...Event) (Outcome, error) {
 		return Outcome{}, nil // late answers of killed tasks
 	}
 	a.out = Outcome{}
-	a.now = now
+	a.before, a.now = a.now, now
 	for _, e := range events {
 		a.apply(e)
 	}
@@ -146,6 +147,10 @@ func (a *Automaton) check(e Event) error {
 				return fmt.Errorf("event begin: unknown node %q", name)
 			}
 		}
+	case Resume:
+		if a.started.IsZero() {
+			return fmt.Errorf("event resume: not begun")
+		}
 	case Cancel, Fail:
 	default:
 		return fmt.Errorf("unknown event %q", e.Kind)
@@ -169,6 +174,8 @@ func (a *Automaton) apply(e Event) {
 		a.halt(VerdictAborted, e.Reason)
 	case Fail:
 		a.halt(VerdictKO, e.Reason)
+	case Resume:
+		a.resumeAll()
 	}
 }
 

@@ -11,6 +11,7 @@ const (
 	Failed EventKind = "failed" // Node failed in its micro-step, for Reason
 	Cancel EventKind = "cancel" // stop; nodes without a verdict are aborted
 	Fail   EventKind = "fail"   // stop; nodes without a verdict are failed, for Reason
+	Resume EventKind = "resume" // the coordinator is back: tasks are ordered again, the time it was away does not count
 )
 
 // Event is something that happened outside of the automaton.
@@ -20,4 +21,5 @@ type Event struct {
 	Node    string    `json:"node,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
 	Refused []string  `json:"refused,omitempty"` // of Begin: nodes that are busy elsewhere
+	Plan    string    `json:"plan,omitempty"`    // of Begin: the Plan's Sum; another program may plan otherwise
 }

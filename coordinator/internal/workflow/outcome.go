@@ -26,6 +26,7 @@ type Run struct {
 	Nodes    []string
 	Limit    time.Duration // the micro-step's own; 0: none
 	Deadline time.Time     // a Kill follows then; zero: none
+	Again    bool          // the coordinator that ordered it first died: it may be under way, or done
 }
 
 // Kill ends a task: its nodes were given up. Events that it still sends are ignored.
@@ -158,6 +159,9 @@ type SetEnded struct {
 	Elapsed time.Duration
 }
 
+// Resumed: the coordinator died and came back; it was Away for so long.
+type Resumed struct{ Away time.Duration }
+
 // Ended: every node has its verdict.
 type Ended struct {
 	Total, Failed int
@@ -177,4 +181,5 @@ func (Reached) notice()      {}
 func (Split) notice()        {}
 func (Judged) notice()       {}
 func (SetEnded) notice()     {}
+func (Resumed) notice()      {}
 func (Ended) notice()        {}

@@ -167,6 +167,8 @@ type File struct {
 // Task is what a micro-step is given to do: one micro-step of one instance, for
 // some nodes. It is handed to the step's implementation by the engine.
 type Task struct {
+	ID       string // unique; the same when a task is ordered again after the coordinator died
+	Again    bool   // it is: the task may be under way on the nodes, or done
 	Request  *Request
 	Cluster  *cluster.Cluster
 	Macro    string        // SetDeploymentEnv, BroadcastEnv, BootNewEnv; or the reboot or power kind
