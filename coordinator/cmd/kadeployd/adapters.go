@@ -10,6 +10,7 @@ import (
 	"kadeploy/coordinator/internal/console"
 	"kadeploy/coordinator/internal/env"
 	"kadeploy/coordinator/internal/rights"
+	"kadeploy/coordinator/internal/steps"
 	"kadeploy/coordinator/internal/store"
 )
 
@@ -90,6 +91,14 @@ func (n nodeInfos) NodeInfos(ctx context.Context, nodes []string) (map[string]ap
 		out[name] = one
 	}
 	return out, err
+}
+
+// boots keeps for the steps in which boot nodes were.
+type boots struct{ *store.Store }
+
+func (b boots) LeftBoot(ctx context.Context, node string) (steps.LeftBoot, error) {
+	left, err := b.Store.LeftBoot(ctx, node)
+	return steps.LeftBoot(left), err
 }
 
 type permissions struct{ policy *rights.Policy }

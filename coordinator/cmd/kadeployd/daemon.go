@@ -43,7 +43,7 @@ import (
 	"kadeploy/proto/agent/session"
 )
 
-// endTime is what running workflows get to stop in order.
+// endTime is how long steps under way may take to stop.
 const endTime = 20 * time.Second
 
 // daemon is the coordinator's parts, put together.
@@ -66,6 +66,8 @@ type daemon struct {
 	api      http.Handler
 	auth     *auth.Authenticator
 	metrics  *metrics.Metrics
+
+	interrupted []workflow.Interrupted // what the one before left
 
 	logs    *logDir       // nil: there are no log files
 	ready   func()        // is called when users are served
@@ -184,6 +186,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	all := steps.All(steps.Config{
 		Remote: d.remote(), Kernels: kernels, Site: d.site(), Connector: connector(server), DeploymentKey: key,
 		Agents:        d.fleet,
+		Boots:         boots{d.store},
 		Profiles:      profiles,
 		Power:         machines,
 		Prober:        prober,
@@ -217,7 +220,15 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return d.engine.Recover(ctx, interrupted)
+	// What they need is held before anybody else may ask the cache for room.
+	for _, w := range interrupted {
+		if err := d.files.hold(w.Request); err != nil {
+			d.log.Warn("a file of an interrupted workflow is gone; the steps that need it will fail", "workflow", w.Request.ID, "error", err)
+		}
+		d.vlans.Restore(w.Request.VLAN, w.Request.VLANAddrs)
+	}
+	d.interrupted = interrupted
+	return nil
 }
 
 func (d *daemon) power() *power.Service {
@@ -327,7 +338,7 @@ func agentsAddress(s *config.Server) string {
 }
 
 // serve opens all ports and serves until ctx ends; then it takes no more orders,
-// lets running workflows stop, and only then leaves the nodes.
+// leaves running workflows to the next start, and the nodes.
 func (d *daemon) serve(ctx context.Context) error {
 	agents, err := net.Listen("tcp", ":"+strconv.Itoa(d.cfg.Server.Agents.Port))
 	if err != nil {
@@ -338,6 +349,10 @@ func (d *daemon) serve(ctx context.Context) error {
 		return errors.Join(err, agents.Close(), d.closeBoot())
 	}
 
+	// Before users can ask for them: they are to find them under their IDs.
+	if err := d.engine.Recover(ctx, d.interrupted); err != nil {
+		d.log.Error("operations that were interrupted cannot be taken up", "error", err)
+	}
 	nodesCtx, stopNodes := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNodes()
 	all, ctx := errgroup.WithContext(ctx) // ends too when one of them fails
@@ -360,13 +375,13 @@ func (d *daemon) serve(ctx context.Context) error {
 	all.Go(func() error {
 		defer stopNodes()
 		<-ctx.Done()
-		d.log.Info("stopping: no more orders are taken, running operations end in order")
+		d.log.Info("stopping: no more orders are taken, running operations go on at the next start")
 		close(d.closing)
 		d.loans.Close()
 		d.consoles.Close()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 		defer cancel()
-		return d.engine.Close(limit)
+		return d.engine.Suspend(limit, stopNodes)
 	})
 	d.log.Info("the coordinator is ready", "agents", agents.Addr().String(), "nodes", len(addresses(d.cfg.Site)), "version", version)
 	d.ready()

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"sync"
 
@@ -56,6 +58,39 @@ func (f *files) Checksum(ctx context.Context, r api.FileRequest) (string, error)
 
 func (f *files) Size(ctx context.Context, r api.FileRequest) (int64, error) {
 	return f.cache.Size(ctx, f.request(r))
+}
+
+// hold finds the copies again that a workflow needs whose coordinator died. A file
+// whose copy is gone has no path any more.
+func (f *files) hold(req *workflow.Request) error {
+	var gone []error
+	again := func(file workflow.File) workflow.File {
+		if file.Path == "" {
+			return file
+		}
+		e, ok := f.cache.Hold(file.Path)
+		if !ok {
+			gone = append(gone, fmt.Errorf("there is no copy %s in the cache", file.Path))
+			return workflow.File{Size: file.Size, Hash: file.Hash}
+		}
+		f.mu.Lock()
+		f.held[req.ID] = append(f.held[req.ID], e)
+		f.mu.Unlock()
+		file.Manifest = e.Manifest.Encode()
+		return file
+	}
+	req.Files.Image = again(req.Files.Image)
+	if pre := req.Files.Preinstall; pre != nil {
+		file := again(*pre)
+		req.Files.Preinstall = &file
+	}
+	for i, post := range req.Files.Postinstalls {
+		req.Files.Postinstalls[i] = again(post)
+	}
+	for key, file := range req.OpFiles {
+		req.OpFiles[key] = again(file)
+	}
+	return errors.Join(gone...)
 }
 
 // release lets go of what a workflow needed.

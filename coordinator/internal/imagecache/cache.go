@@ -224,6 +224,23 @@ func (c *Cache) Manifest(hash string) *kascade.Manifest {
 	return nil
 }
 
+// Hold finds a copy again that an earlier process fetched, by its path; ok is false
+// if it is there no more.
+func (c *Cache) Hold(path string) (e *Entry, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, obj := range c.objects {
+		if c.dataPath(obj.ID) == path {
+			obj.refs++
+			return &Entry{
+				Path: path, Size: obj.Size, Checksum: obj.Checksum, Hash: obj.Hash, Manifest: obj.manifest,
+				cache: c, obj: obj,
+			}, true
+		}
+	}
+	return nil, false
+}
+
 // tooLarge refuses a file that is larger than its kind may be. A size below 0 is not known yet.
 func tooLarge(req Request, size int64) error {
 	if req.MaxSize > 0 && size > req.MaxSize {

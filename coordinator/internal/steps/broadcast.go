@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -63,7 +64,7 @@ func (s sendEnvironment) sink(t *workflow.Task) (*agentv1.ReceiveOpen, error) {
 	switch image.Kind {
 	case "tar":
 		// A second attempt finds what the first one left.
-		open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: image.Compression, Clean: t.Attempt > 0}}
+		open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: image.Compression, Clean: t.Attempt > 0 || t.Again}}
 	case "dd":
 		open.Sink = &agentv1.ReceiveOpen_Raw{Raw: &agentv1.RawSink{Target: deployTarget(t), Compression: image.Compression}}
 	default:
@@ -74,6 +75,10 @@ func (s sendEnvironment) sink(t *workflow.Task) (*agentv1.ReceiveOpen, error) {
 
 // send broadcasts a file and reports every node.
 func (n nodes) send(ctx context.Context, t *workflow.Task, file workflow.File, open *agentv1.ReceiveOpen, report func(node string, err error)) *Delivery {
+	if file.Path == "" {
+		reportAll(t.Nodes, errors.New("the coordinator was restarted, and its copy of the file is gone from the cache: deploy again"), report)
+		return nil
+	}
 	transfer := Transfer{File: file, Open: open, Nodes: n.receivers(ctx, t, report), Progress: t.Progress}
 	if len(transfer.Nodes) == 0 {
 		return nil

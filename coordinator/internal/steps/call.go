@@ -33,19 +33,6 @@ func (n nodes) call(ctx context.Context, node string, do func(ctx context.Contex
 	}
 }
 
-// leave asks a node for what ends its session: a lost session is no failure then,
-// and asking again would be wrong. Whether the node comes back is for wait_reboot to find out.
-func (n nodes) leave(ctx context.Context, node string, do func(ctx context.Context, agent agentv1.AgentClient) error) error {
-	agent, err := n.session(ctx, node)
-	if err != nil {
-		return err
-	}
-	if err := do(ctx, agent); status.Code(err) != codes.Unavailable {
-		return plain(err)
-	}
-	return nil
-}
-
 func (n nodes) session(ctx context.Context, node string) (agentv1.AgentClient, error) {
 	ctx, cancel := context.WithTimeout(ctx, redial)
 	defer cancel()

@@ -57,7 +57,7 @@ func TestCallAsksAgainOnceWhenTheAgentWasRestarted(t *testing.T) {
 		{"late", []error{status.Error(codes.DeadlineExceeded, "x")}, 1, "the node did not answer in time"},
 	} {
 		agent := &scripted{errs: c.errs}
-		n := nodes{Config: Config{Agents: crew{agent}, ExtractionDir: "/mnt/dest"}, boots: newBoots()}
+		n := nodes{Config{Agents: crew{agent}, ExtractionDir: "/mnt/dest"}}
 		tk := task("/dev/vda", workflow.Request{})
 		got := n.call(t.Context(), "n1", func(ctx context.Context, agent agentv1.AgentClient) error {
 			_, err := agent.Mount(ctx, &agentv1.MountRequest{Target: deployTarget(tk)})
@@ -70,7 +70,7 @@ func TestCallAsksAgainOnceWhenTheAgentWasRestarted(t *testing.T) {
 }
 
 func TestSingleReportsEveryNodeOnce(t *testing.T) {
-	n := nodes{Config: Config{Agents: crew{&scripted{}}}, boots: newBoots()}
+	n := nodes{Config{Agents: crew{&scripted{}}}}
 	tk := task("/dev/vda", workflow.Request{})
 	tk.Nodes = []string{"a", "dead", "b"}
 	failed := errors.New("no")

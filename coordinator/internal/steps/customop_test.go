@@ -62,7 +62,7 @@ func (s *shell) Broadcast(_ context.Context, t Transfer) (*Delivery, error) {
 
 func operation(t *testing.T, s *shell, op customops.Op) map[string]string {
 	t.Helper()
-	n := nodes{Config: Config{Agents: crew{s}, Broadcaster: s, ExtractionDir: "/mnt/dest", ArchiveDir: "/rambin", TmpDir: "/tmp"}, boots: newBoots()}
+	n := nodes{Config{Agents: crew{s}, Broadcaster: s, ExtractionDir: "/mnt/dest", ArchiveDir: "/rambin", TmpDir: "/tmp"}}
 	tk := task("/dev/vda", workflow.Request{ID: "D-1", OpFiles: map[string]workflow.File{"user /home/a/f.sh": {Path: "/cache/1"}}})
 	tk.Cluster.Nodes = []cluster.Node{{Name: "a", Address: netip.MustParseAddr("10.0.0.1")}, {Name: "b", Address: netip.MustParseAddr("10.0.0.2")}}
 	tk.Nodes, tk.Op, tk.Micro = []string{"a", "b"}, &op, "send_key-it is"

@@ -69,17 +69,49 @@ func (s reboot) Run(ctx context.Context, t *workflow.Task, report func(node stri
 			level = i
 		}
 	}
-	s.boots.remember(s.Agents, t.Nodes)
-	s.Power.Reboot(ctx, t.Cluster, level, t.Nodes, func(level int, names []string) {
+	names := s.remaining(ctx, t, report)
+	if len(names) == 0 {
+		return
+	}
+	if err := s.leaving(ctx, t, names); err != nil {
+		reportAll(names, err, report)
+		return
+	}
+	s.Power.Reboot(ctx, t.Cluster, level, names, func(level int, names []string) {
 		t.Note(3, fmt.Sprintf("Performing a %s reboot on %s", cluster.LevelNames[level], nodeset.Fold(names)))
 	}, t.Begun, report)
+}
+
+// remaining are the nodes that are to be rebooted: all, unless the task is done
+// again; then those that have come up since are reported as done. A node of which
+// nothing is heard is rebooted once more.
+func (s reboot) remaining(ctx context.Context, t *workflow.Task, report func(node string, err error)) []string {
+	if !t.Again {
+		return t.Nodes
+	}
+	places := make([]place, len(t.Nodes))
+	errs := make([]error, len(t.Nodes))
+	var wg sync.WaitGroup
+	for i, node := range t.Nodes {
+		wg.Go(func() { places[i], errs[i] = s.look(ctx, t, node) })
+	}
+	wg.Wait()
+	var left []string
+	for i, node := range t.Nodes {
+		if errs[i] != nil || places[i] == gone {
+			report(node, errs[i])
+			continue
+		}
+		left = append(left, node)
+	}
+	return left
 }
 
 // rebootFromDeployEnv has the mini-OS reboot by itself.
 type rebootFromDeployEnv struct{ nodes }
 
-func (s rebootFromDeployEnv) do(ctx context.Context, _ *workflow.Task, node string) error {
-	return s.leave(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+func (s rebootFromDeployEnv) do(ctx context.Context, t *workflow.Task, node string) error {
+	return s.leave(ctx, t, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Reboot(ctx, &agentv1.RebootRequest{})
 		return err
 	})

@@ -29,6 +29,22 @@ type Agents interface {
 	Dismiss(node string)
 }
 
+// Boots keeps, for the coordinator that follows this one, too, in which boot nodes
+// were when they were told to leave it.
+type Boots interface {
+	// LeaveBoots notes the boots of nodes that a task is about to end.
+	LeaveBoots(ctx context.Context, task string, boots map[string]string) error
+	// LeftBoot is the last that was noted of a node.
+	LeftBoot(ctx context.Context, node string) (LeftBoot, error)
+}
+
+// LeftBoot is what is known of the boot that a node was told to leave last.
+type LeftBoot struct {
+	Task  string    // that told it; empty: it was never told
+	Boot  string    // empty: no agent was there
+	Asked time.Time // when it asked for the mini-OS since; zero: it has not
+}
+
 // Profiles says what nodes boot.
 type Profiles interface {
 	SetBootProfile(ctx context.Context, node, workflow string, p profile.Profile) error
@@ -89,6 +105,7 @@ type Delivery struct {
 // Remote, Kernels, Site and DeploymentKey.
 type Config struct {
 	Agents      Agents
+	Boots       Boots
 	Profiles    Profiles
 	Power       Power
 	Prober      Prober
@@ -115,7 +132,7 @@ type Step interface {
 
 // All is every micro-step by its name.
 func All(c Config) map[string]Step {
-	n := nodes{Config: c, boots: newBoots()}
+	n := nodes{c}
 	single := func(limit time.Duration, do func(context.Context, *workflow.Task, string) error) Step {
 		return single{limit: limit, do: do}
 	}
@@ -160,10 +177,7 @@ const (
 )
 
 // nodes is what every step is made from.
-type nodes struct {
-	Config
-	boots *boots
-}
+type nodes struct{ Config }
 
 // single is a step that treats each node by itself, all at once.
 type single struct {

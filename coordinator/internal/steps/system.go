@@ -83,7 +83,7 @@ func (s kexec) do(ctx context.Context, t *workflow.Task, node string) error {
 		return s.intoMiniOS(ctx, t, node)
 	}
 	boot := t.Request.Env.Boot
-	return s.leave(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+	return s.leave(ctx, t, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Kexec(ctx, &agentv1.KexecRequest{
 			Root: s.ExtractionDir, Kernel: boot.Kernel, Initrd: boot.Initrd,
 			CommandLine: kernelParams(t), RootTarget: deployTarget(t),

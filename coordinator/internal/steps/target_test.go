@@ -60,7 +60,7 @@ func TestVariables(t *testing.T) {
 		Variables: map[string]string{"B": "command line"},
 	})
 	tk.Cluster.Variables = map[string]string{"A": "cluster", "C": "cluster"}
-	n := nodes{Config: Config{ExtractionDir: "/mnt/dest", ArchiveDir: "/rambin", TmpDir: "/tmp"}}
+	n := nodes{Config{ExtractionDir: "/mnt/dest", ArchiveDir: "/rambin", TmpDir: "/tmp"}}
 	want := map[string]string{
 		"KADEPLOY_CLUSTER": "lab", "KADEPLOY_DEPLOY_PART": "/dev/vda3", "KADEPLOY_BLOCK_DEVICE": "/dev/vda",
 		"KADEPLOY_DEPLOY_PART_NUM": "3", "KADEPLOY_SWAP_PART_NUM": "1", "KADEPLOY_PROD_PART_NUM": "2", "KADEPLOY_TMP_PART_NUM": "5", "KADEPLOY_VERSION": "",

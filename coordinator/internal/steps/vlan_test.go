@@ -79,7 +79,7 @@ func TestAFailedMoveFailsEveryNodeOfTheSet(t *testing.T) {
 	s := &site{err: errors.New("exit status 3: no such vlan")}
 	tk := &workflow.Task{Request: &workflow.Request{User: "alice", VLAN: "4"}, Micro: workflow.SetVLAN, Argument: workflow.VLANUser, Nodes: []string{"n-1", "n-2"}}
 	var got []string
-	setVLAN{nodes{Config: Config{VLANs: s}}}.Run(t.Context(), tk, func(node string, err error) { got = append(got, fmt.Sprint(node, ": ", err)) })
+	setVLAN{nodes{Config{VLANs: s}}}.Run(t.Context(), tk, func(node string, err error) { got = append(got, fmt.Sprint(node, ": ", err)) })
 	why := "set VLAN 4 on n-[1-2]: exit status 3: no such vlan"
 	if diff := cmp.Diff([]string{"n-1: " + why, "n-2: " + why}, got); diff != "" {
 		t.Error(diff)

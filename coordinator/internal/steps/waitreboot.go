@@ -3,7 +3,6 @@ package steps
 import (
 	"context"
 	"strings"
-	"sync"
 	"time"
 
 	"kadeploy/coordinator/internal/workflow"
@@ -18,8 +17,10 @@ func (s waitReboot) do(ctx context.Context, t *workflow.Task, node string) error
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, t.Cluster.SleepPing); err != nil {
-		return err
+	if !t.Again {
+		if err := sleep(ctx, t.Cluster.SleepPing); err != nil {
+			return err
+		}
 	}
 	if !strings.HasPrefix(t.Argument, "deploy") {
 		if err := s.Prober.UserSystem(ctx, address); err != nil {
@@ -31,11 +32,13 @@ func (s waitReboot) do(ctx context.Context, t *workflow.Task, node string) error
 	if err := s.Prober.MiniOS(ctx, address); err != nil {
 		return err
 	}
-	_, boot, err := s.Agents.Session(ctx, node, s.boots.last(node))
+	left, err := s.Boots.LeftBoot(ctx, node)
 	if err != nil {
 		return err
 	}
-	s.boots.set(node, boot)
+	if _, _, err := s.Agents.Session(ctx, node, left.Boot); err != nil {
+		return err
+	}
 	return s.loadDrivers(ctx, t, node)
 }
 
@@ -59,31 +62,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// boots remembers which boot of the mini-OS each node was in when it was told to
-// reboot, so that an agent that has not gone yet is not taken for the new one.
-type boots struct {
-	mu sync.Mutex
-	id map[string]string
-}
-
-func newBoots() *boots { return &boots{id: make(map[string]string)} }
-
-func (b *boots) remember(agents Agents, nodes []string) {
-	for _, node := range nodes {
-		b.set(node, agents.BootID(node))
-	}
-}
-
-func (b *boots) set(node, id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.id[node] = id
-}
-
-func (b *boots) last(node string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.id[node]
 }

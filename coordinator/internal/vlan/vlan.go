@@ -169,6 +169,17 @@ func (s *Service) note(nodes []string, id string) {
 	}
 }
 
+// Restore says that nodes may be in a VLAN, into which an earlier process put them,
+// and which addresses they have there.
+func (s *Service) Restore(id string, addresses map[string]netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for node, address := range addresses {
+		s.known[place{node, id}] = address
+		s.moved[node] = id
+	}
+}
+
 // Where is the address of a node in the VLAN that it was moved to last; ok is
 // false if that is the default one.
 func (s *Service) Where(node string) (address netip.Addr, ok bool) {

@@ -10,6 +10,7 @@ ALTER TABLE nodes ADD COLUMN workflow TEXT NOT NULL DEFAULT '';
 -- other boot has come up since.
 CREATE TABLE boots (
 	node  TEXT    NOT NULL PRIMARY KEY,
+	task  TEXT    NOT NULL, -- that told it
 	boot  TEXT    NOT NULL, -- empty: no agent was there
 	since INTEGER NOT NULL  -- seconds since 1970
 ) STRICT, WITHOUT ROWID;
