@@ -168,6 +168,13 @@ func (n nodes) putByAgent(ctx context.Context, node, to string, mode uint32, con
 
 // intoMiniOS has the node load the mini-OS that was sent, and jump into it.
 func (n nodes) intoMiniOS(ctx context.Context, t *workflow.Task, node string) error {
+	if t.Again {
+		// A token that is made anew would shut out the agent that comes up with the first one.
+		at, err := n.look(ctx, t, node)
+		if err != nil || at == gone || at == unknown && !n.answers(ctx, t, node) {
+			return err
+		}
+	}
 	p, err := bootProfile(t, node)
 	if err != nil {
 		return err
@@ -186,7 +193,9 @@ func (n nodes) intoMiniOS(ctx context.Context, t *workflow.Task, node string) er
 	if err != nil {
 		return err
 	}
-	n.boots.remember(n.Agents, []string{node})
+	if err := n.leaving(ctx, t, []string{node}); err != nil {
+		return err
+	}
 	variables := n.variables(t)
 	variables["KADEPLOY_KEXEC_KERNEL"] = path.Join(load.Directory, files[0].Name)
 	variables["KADEPLOY_KEXEC_INITRD"] = path.Join(load.Directory, "initrd.kexec")

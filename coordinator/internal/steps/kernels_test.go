@@ -129,7 +129,7 @@ func TestMiniOSReachesARunningNode(t *testing.T) {
 			asked = 0
 			h := &host{path: tools(t, nil, append(basics, c.tools...)...)}
 			dir := filepath.Join(t.TempDir(), "kexec it")
-			n := nodes{Config: Config{Agents: absent{}, Remote: h, Kernels: repository{c.url, content}}, boots: newBoots()}
+			n := nodes{Config{Agents: absent{}, Boots: &machine{}, Remote: h, Kernels: repository{c.url, content}}}
 			tk := task("/dev/vda", workflow.Request{})
 			tk.Instance, tk.Cluster.Loading.Directory = "SetDeploymentEnvKexec", dir
 			tk.Cluster.Nodes = []cluster.Node{{Name: "n1.lab", Address: netip.MustParseAddr("10.0.0.1")}}
@@ -193,7 +193,7 @@ func TestKexecIntoTheMiniOS(t *testing.T) {
 				"KADEPLOY_KEXEC_KERNEL": filepath.Join(dir, "vmlinuz"), "KADEPLOY_KEXEC_INITRD": filepath.Join(dir, "initrd.kexec"), "KADEPLOY_KEXEC_PARAMS": "a 'b'",
 			})
 			h := &host{path: bin}
-			n := nodes{Config: Config{Agents: absent{}, Remote: h}, boots: newBoots()}
+			n := nodes{Config{Agents: absent{}, Boots: &machine{}, Remote: h}}
 			tk := task("/dev/vda", workflow.Request{})
 			tk.Cluster.Nodes = []cluster.Node{{Name: "n1.lab", Address: netip.MustParseAddr("10.0.0.1")}}
 			_, err = n.overSSH(t.Context(), tk, "n1.lab", "kexec", line, nil)

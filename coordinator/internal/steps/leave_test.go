@@ -53,13 +53,13 @@ func (m *machine) UserSystem(ctx context.Context, _ netip.Addr) error {
 // supply is the machine's power.
 type supply struct{ *machine }
 
-func (m supply) Reboot(ctx context.Context, c *cluster.Cluster, level int, nodes []string, started func(int, []string), report func(string, error)) {
+func (m supply) Reboot(ctx context.Context, c *cluster.Cluster, level int, nodes []string, started func(int, []string), begun func([]string), report func(string, error)) {
 	for _, node := range nodes {
 		m.told++
 		report(node, nil)
 	}
 }
-func (m supply) Switch(context.Context, *cluster.Cluster, string, int, []string, func(string, string, error)) {
+func (m supply) Switch(context.Context, *cluster.Cluster, string, int, []string, func([]string), func(string, string, error)) {
 }
 
 func (m *machine) Kexec(context.Context, *agentv1.KexecRequest, ...grpc.CallOption) (*agentv1.KexecReply, error) {
@@ -119,3 +119,5 @@ func TestNodesThatLeftAreNotToldAgain(t *testing.T) {
 		})
 	}
 }
+
+func (m *machine) Dismiss(string) {}

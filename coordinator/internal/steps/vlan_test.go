@@ -63,7 +63,7 @@ func TestNodesAreFoundInTheVLANThatTheyWereMovedTo(t *testing.T) {
 			tk.Nodes = []string{"a", "b"}
 		}
 		reported := 0
-		All(Config{Agents: crew{}, VLANs: s, Prober: s})[c.micro].Run(t.Context(), tk, func(node string, err error) {
+		All(Config{Agents: crew{}, VLANs: s, Prober: s, Boots: &machine{}})[c.micro].Run(t.Context(), tk, func(node string, err error) {
 			reported++
 			if err != nil {
 				t.Errorf("%s: %s: %v", c.name, node, err)

@@ -30,7 +30,7 @@ func (s *Store) Keep(ctx context.Context, story *workflow.Story) error {
 		return fmt.Errorf("encode the timeline of %s: %w", story.ID, err)
 	}
 	now := s.now()
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO timelines (wid, ended, story) VALUES (?, ?, ?)", story.ID, now.Unix(), packed.Bytes())
 		if err != nil {
 			return err
