@@ -255,9 +255,6 @@ func checkTarget(req *workflow.Request) error {
 	if req.Env.Arch != "" && !fits(req.Env.Arch, req) {
 		return apperr.New(apperr.InvalidEnvironment, "environment %s is for %s, the nodes are not", req.Env.Name, req.Env.Arch)
 	}
-	if req.Env.Image.Kind == "fsa" {
-		return apperr.New(apperr.InvalidEnvironment, "images of kind fsa cannot be deployed by this version; make a tar or a dd image of it")
-	}
 	if req.BlockDevice == "" || req.Partition != "" {
 		return nil
 	}

@@ -19,7 +19,7 @@ const (
 func visibilities() []string { return []string{"public", "private", "shared"} }
 func systems() []string      { return []string{"linux", osXen, "other"} }
 func kinds() []string        { return []string{kindTar, kindDD, kindFSA} }
-func compressions() []string { return []string{"gzip", "bzip2", "xz", "zstd"} }
+func compressions() []string { return []string{"gzip", "bzip2", "xz", "zstd", "lz4", "none"} }
 func arches() []string       { return []string{"x86_64", "ppc64le", "aarch64"} }
 
 // Validate checks the values of the fields and the rules between them. Parse

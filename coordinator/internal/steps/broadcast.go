@@ -66,11 +66,35 @@ func (s sendEnvironment) sink(t *workflow.Task) (*agentv1.ReceiveOpen, error) {
 		// A second attempt finds what the first one left.
 		open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: image.Compression, Clean: t.Attempt > 0 || t.Again}}
 	case "dd":
-		open.Sink = &agentv1.ReceiveOpen_Raw{Raw: &agentv1.RawSink{Target: deployTarget(t), Compression: image.Compression}}
+		open.Sink = &agentv1.ReceiveOpen_Raw{Raw: &agentv1.RawSink{Target: deployTarget(t), Compression: image.Compression, FileBytes: uint64(t.Request.Files.Image.Size)}}
+	case "fsa":
+		open.Sink = &agentv1.ReceiveOpen_Fsa{Fsa: fsaSink(t)}
 	default:
-		return nil, fmt.Errorf("images of kind %s cannot be deployed by this version: make a tar or a dd image of it", image.Kind)
+		return nil, fmt.Errorf("images of kind %q are not known: tar, dd and fsa are", image.Kind)
 	}
 	return open, nil
+}
+
+// fsaSink says which file system of the archive goes where: as the description of
+// a multipart image lists them; else one onto the partition that is deployed on.
+func fsaSink(t *workflow.Task) *agentv1.FsaSink {
+	sink := &agentv1.FsaSink{FileBytes: uint64(t.Request.Files.Image.Size)}
+	if tmp, ok := numbered(t, t.Cluster.Partitioning.Tmp); ok {
+		sink.Scratch = tmp
+	}
+	parts := t.Request.Env.Options.Partitions
+	if !t.Request.Env.Multipart {
+		one := &agentv1.FsaPart{Target: deployTarget(t)}
+		if len(parts) > 0 {
+			one.Id = uint32(max(parts[0].ID, 0)) // its device is not asked for: rights are on the one deployed on
+		}
+		sink.Parts = []*agentv1.FsaPart{one}
+		return sink
+	}
+	for _, p := range parts {
+		sink.Parts = append(sink.Parts, &agentv1.FsaPart{Id: uint32(max(p.ID, 0)), Target: namedTarget(p.Device)})
+	}
+	return sink
 }
 
 // send broadcasts a file and reports every node.

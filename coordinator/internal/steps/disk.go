@@ -86,7 +86,7 @@ type mountDeployPart struct{ nodes }
 func (s mountDeployPart) do(ctx context.Context, t *workflow.Task, node string) error {
 	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Mount(ctx, &agentv1.MountRequest{
-			Target: deployTarget(t), MountPoint: s.ExtractionDir, Filesystem: t.Request.Env.Filesystem,
+			Target: rootTarget(t), MountPoint: s.ExtractionDir, Filesystem: t.Request.Env.Filesystem,
 		})
 		return err
 	})

@@ -39,15 +39,23 @@ func bootProfile(t *workflow.Task, node string) (profile.Profile, error) {
 	case t.Argument == workflow.ToCustom, t.Argument == workflow.ToLocal && r.PXEProfile != "":
 		return profile.Profile{Kind: profile.Custom, Script: r.PXEProfile, Singularity: r.PXESingularities[node], User: r.User, VLAN: r.VLANAddrs[node]}, nil
 	case t.Argument == workflow.ToLocal:
-		return profile.Profile{Kind: profile.Local, Partition: int(deployTarget(t).Partition), System: deployedSystem(t), VLAN: r.VLANAddrs[node]}, nil
+		return profile.Profile{Kind: profile.Local, Partition: int(chained(t)), System: deployedSystem(t), VLAN: r.VLANAddrs[node]}, nil
 	}
 	return profile.Profile{}, fmt.Errorf("boot profile %q is not one that this coordinator serves: deploy or local", t.Argument)
+}
+
+// chained is the partition whose boot record is started: -c, else that of the system.
+func chained(t *workflow.Task) uint32 {
+	if t.Request.BootPart != "" {
+		return bootPartition(t)
+	}
+	return rootTarget(t).Partition
 }
 
 // deployedSystem is what stands on the disk after a deployment; of a node that is
 // only rebooted, just which disk it is.
 func deployedSystem(t *workflow.Task) profile.System {
-	s := profile.System{Device: blockDevice(t), Root: devicePath(t, deployTarget(t))}
+	s := profile.System{Device: blockDevice(t), Root: devicePath(t, rootTarget(t))}
 	if strings.HasPrefix(s.Device, "/dev/disk/") {
 		s.Device = diskID(t) // a link has no number among the firmware's disks
 	}

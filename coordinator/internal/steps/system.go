@@ -67,7 +67,7 @@ func (s installBootloader) do(ctx context.Context, t *workflow.Task, node string
 		return agent.InstallBootloader(ctx, &agentv1.InstallBootloaderRequest{
 			Root:       s.ExtractionDir,
 			Disk:       &agentv1.Target{Disk: blockDevice(t)},
-			RootTarget: deployTarget(t),
+			RootTarget: rootTarget(t),
 			Kernel:     boot.Kernel, Initrd: boot.Initrd, KernelParams: kernelParams(t),
 			Hypervisor: boot.Hypervisor, HypervisorParams: boot.HypervisorParams,
 			Environment: environment,
@@ -86,7 +86,7 @@ func (s kexec) do(ctx context.Context, t *workflow.Task, node string) error {
 	return s.leave(ctx, t, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Kexec(ctx, &agentv1.KexecRequest{
 			Root: s.ExtractionDir, Kernel: boot.Kernel, Initrd: boot.Initrd,
-			CommandLine: kernelParams(t), RootTarget: deployTarget(t),
+			CommandLine: kernelParams(t), RootTarget: rootTarget(t),
 		})
 		return err
 	})

@@ -58,6 +58,43 @@ func deployTarget(t *workflow.Task) *agentv1.Target {
 	return target
 }
 
+// rootTarget is the partition that has the deployed system's root: that which is
+// deployed on, but for images of several partitions. The planner keeps away what
+// needs it if it is not known.
+func rootTarget(t *workflow.Task) *agentv1.Target {
+	e := t.Request.Env
+	if e != nil && e.Multipart {
+		return &agentv1.Target{Disk: e.Boot.BlockDevice, Partition: partitionNumber(e.Boot.Partition)}
+	}
+	target := deployTarget(t)
+	if target.Partition == 0 && target.Label == "" {
+		target.Partition = bootPartition(t) // the image of a whole disk
+	}
+	return target
+}
+
+// bootPartition is the user's choice of what the firmware's boot is passed on to;
+// 0 is the boot record of the disk.
+func bootPartition(t *workflow.Task) uint32 {
+	number, err := strconv.ParseUint(t.Request.BootPart, 10, 32)
+	if err != nil {
+		return 0 // none was chosen
+	}
+	return uint32(number)
+}
+
+// namedTarget is a partition as descriptions name it: /dev/sda2, disk0/2 or disk0/PROD.
+func namedTarget(device string) *agentv1.Target {
+	disk, part, ok := strings.Cut(device, "/")
+	if !ok || !isDiskID(disk) {
+		return &agentv1.Target{Disk: device}
+	}
+	if number, err := strconv.ParseUint(part, 10, 32); err == nil {
+		return &agentv1.Target{Disk: disk, Partition: uint32(number)}
+	}
+	return &agentv1.Target{Disk: disk, Label: part}
+}
+
 // numbered is a partition of the cluster's scheme; ok is false if the cluster has none.
 func numbered(t *workflow.Task, number int) (target *agentv1.Target, ok bool) {
 	if number <= 0 {

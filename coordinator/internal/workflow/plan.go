@@ -211,7 +211,7 @@ func (p *planner) withoutKexec(list []cluster.Instance) []cluster.Instance {
 				replacement = strings.NewReplacer("Kexec", "Untrusted", "Trusted", "Untrusted").Replace(in.Name)
 			}
 		case "BootNewEnvKexec":
-			if p.kexecRefused() || p.req.Env.OS != "linux" || !p.supported() {
+			if p.kexecRefused() || p.req.Env.OS != "linux" || !p.supported() || p.bootsItself() {
 				replacement = "BootNewEnvClassical"
 			}
 		}

@@ -31,7 +31,7 @@ func ordinary() (*Request, *cluster.Cluster) {
 	}
 	return &Request{
 		Kind: Deploy, Keys: []byte("key"),
-		Env: &env.Description{OS: "linux", Filesystem: "ext4", Image: env.Image{Kind: "tar"}, Postinstalls: []env.Archive{{}}},
+		Env: &env.Description{OS: "linux", Filesystem: "ext4", Image: env.Image{Kind: "tar"}, Boot: env.Boot{Kernel: "/vmlinuz"}, Postinstalls: []env.Archive{{}}},
 	}, c
 }
 
@@ -121,10 +121,31 @@ func TestPlan(t *testing.T) {
 			untrusted: without(untrusted, "format_deploy_part mount_deploy_part"),
 			kascade:   strings.Replace(ordinaryPlan()[kascade], "send_environment(kascade)", "send_environment(kascade) mount_deploy_part", 1),
 		}},
-		{"whole device", func(r *Request, _ *cluster.Cluster) { r.Env.Image.Kind, r.BlockDevice = "dd", "/dev/vda" }, map[string]string{
+		{"image of fsarchiver", func(r *Request, _ *cluster.Cluster) { r.Env.Image.Kind = "fsa" }, map[string]string{
+			trusted:   without(trusted, "format_deploy_part mount_deploy_part"),
+			untrusted: without(untrusted, "format_deploy_part mount_deploy_part"),
+			kascade:   strings.Replace(ordinaryPlan()[kascade], "send_environment(kascade)", "send_environment(kascade) mount_deploy_part", 1),
+		}},
+		{"disk image that does not name its kernel", func(r *Request, _ *cluster.Cluster) { r.Env.Image.Kind, r.Env.Boot.Kernel = "dd", "" }, map[string]string{
+			trusted:   without(trusted, "format_deploy_part mount_deploy_part"),
+			untrusted: without(untrusted, "format_deploy_part mount_deploy_part"),
+			kascade:   "send_environment(kascade) mount_deploy_part manage_user_post_install send_key install_bootloader sync(deploy)",
+			kexec:     "", classical: classicalSteps,
+		}},
+		{"whole device", func(r *Request, _ *cluster.Cluster) {
+			r.Env.Image.Kind, r.BlockDevice, r.BootPart = "dd", "/dev/vda", "2"
+		}, map[string]string{
 			trusted:   without(trusted, "create_partition_table format_deploy_part mount_deploy_part format_swap_part"),
 			untrusted: without(untrusted, "create_partition_table format_deploy_part mount_deploy_part format_swap_part"),
-			kascade:   strings.Replace(ordinaryPlan()[kascade], "send_environment(kascade)", "send_environment(kascade) mount_deploy_part", 1),
+			kascade:   "send_environment(kascade) mount_deploy_part manage_user_post_install check_kernel_files send_key sync(deploy)",
+		}},
+		{"whole device that boots from its MBR", func(r *Request, _ *cluster.Cluster) {
+			r.Env.Image.Kind, r.BlockDevice, r.BootPart = "dd", "/dev/vda", "0"
+		}, map[string]string{
+			trusted:   without(trusted, "create_partition_table format_deploy_part mount_deploy_part format_swap_part"),
+			untrusted: without(untrusted, "create_partition_table format_deploy_part mount_deploy_part format_swap_part"),
+			kascade:   "send_environment(kascade) sync(deploy)",
+			kexec:     "", classical: "switch_pxe(local) reboot_from_deploy_env wait_reboot(user classical)",
 		}},
 		{"unknown file system", func(r *Request, _ *cluster.Cluster) { r.Env.Filesystem = "zfs" }, map[string]string{
 			trusted: without(trusted, "mount_deploy_part"), untrusted: without(untrusted, "mount_deploy_part"),

@@ -46,8 +46,11 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case SendKey:
 		return !(r.wantsKeys() || r.BecomesTrusted(p.cluster)) || !p.supported()
 	case InstallBootloader:
-		return r.NoBootloader || !p.supported()
-	case CheckKernelFiles, UmountDeployPart:
+		// The image of a whole disk brings its own, and has no place for another one.
+		return r.NoBootloader || !p.supported() || p.wholeDevice()
+	case CheckKernelFiles:
+		return !p.supported() || p.bootsItself()
+	case UmountDeployPart:
 		return !p.supported()
 	}
 	return false
@@ -70,8 +73,15 @@ func (p *planner) mountsIn(instance string) bool {
 // wholeDevice: the image is written over a whole disk.
 func (p *planner) wholeDevice() bool { return p.req.BlockDevice != "" && p.req.Partition == "" }
 
-// supported tells whether the mini-OS can mount the environment's file system.
+// bootsItself: the image of a disk need not say which kernel it has.
+func (p *planner) bootsItself() bool { return p.req.Env.Image.Kind != "tar" && p.req.Env.Boot.Kernel == "" }
+
+// supported tells whether the mini-OS can mount the environment's file system: it
+// knows it, and where it is. The root of the image of a whole disk is on the partition to boot from.
 func (p *planner) supported() bool {
+	if p.wholeDevice() && (p.req.BootPart == "" || p.req.BootPart == "0") {
+		return false
+	}
 	known := p.cluster.MiniOS.Filesystems
 	if len(known) == 0 {
 		known = []string{"ext2", "ext3", "ext4", "vfat"} // contract 5.3, supported_fs
