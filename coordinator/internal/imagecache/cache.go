@@ -244,7 +244,7 @@ func (c *Cache) Hold(path string) (e *Entry, ok bool) {
 // tooLarge refuses a file that is larger than its kind may be. A size below 0 is not known yet.
 func tooLarge(req Request, size int64) error {
 	if req.MaxSize > 0 && size > req.MaxSize {
-		return apperr.New(apperr.InvalidFile, "the %s file %s has %d bytes, and may have %d at most", req.Kind, req.URI, size, req.MaxSize)
+		return apperr.New(apperr.InvalidFile, "the %s file %s has %d bytes, and may have %d at most: make it smaller, or have the site raise its limit (in server.conf, environments.max_…_size)", req.Kind, req.URI, size, req.MaxSize)
 	}
 	return nil
 }
