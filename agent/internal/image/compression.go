@@ -3,43 +3,33 @@ package image
 import (
 	"bufio"
 	"bytes"
-	"compress/bzip2"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
-	"github.com/ulikunitz/xz"
-
 	"kadeploy/agent/internal/fault"
+	"kadeploy/proto/image/compression"
 	"kadeploy/proto/image/frames"
 )
 
 // Names of compressions, as in environment descriptions.
 const (
-	None  = "none"
-	Gzip  = "gzip"
-	Bzip2 = "bzip2"
-	XZ    = "xz"
-	Zstd  = "zstd"
-	LZ4   = "lz4"
+	None  = compression.None
+	Gzip  = compression.Gzip
+	Bzip2 = compression.Bzip2
+	XZ    = compression.XZ
+	Zstd  = compression.Zstd
+	LZ4   = compression.LZ4
 )
-
-// maxWindow is the most memory that a zstd frame may ask for: what the zstd
-// tool decodes without being told to (up to --long=27).
-const maxWindow = 128 << 20
 
 // inputBuffer keeps the decoders' many small reads from crossing the pipe.
 const inputBuffer = 256 << 10
 
 // decompress returns the decoded stream. The compression comes from the
 // description, never from the data: data that says otherwise is an error.
-func decompress(r io.Reader, compression string) (io.ReadCloser, error) {
-	open, ok := decoders[compression]
-	if !ok {
-		return nil, fault.Invalidf("unknown compression %q: use none, gzip, bzip2, xz, zstd or lz4", compression)
+func decompress(r io.Reader, name string) (io.ReadCloser, error) {
+	if !compression.Known(name) {
+		return nil, fault.Invalidf("unknown compression %q: use none, gzip, bzip2, xz, zstd or lz4", name)
 	}
 	br := bufio.NewReaderSize(r, inputBuffer)
 	head, err := br.Peek(tarMagicEnd)
@@ -49,14 +39,14 @@ func decompress(r io.Reader, compression string) (io.ReadCloser, error) {
 	if len(head) == 0 {
 		return nil, fault.Invalidf("the image is empty")
 	}
-	if got := sniff(head); got != compression && (got != None || compression != None) {
+	if got := sniff(head); got != name && (got != None || name != None) {
 		if got == None {
-			return nil, fault.Invalidf("the description says that the image is compressed with %s, but its content is not: correct image.compression, or the file", compression)
+			return nil, fault.Invalidf("the description says that the image is compressed with %s, but its content is not: correct image.compression, or the file", name)
 		}
-		return nil, fault.Invalidf("the description says that the image's compression is %s, but its content is %s: correct image.compression, or the file", compression, got)
+		return nil, fault.Invalidf("the description says that the image's compression is %s, but its content is %s: correct image.compression, or the file", name, got)
 	}
-	d := &decoder{compression: compression}
-	if compression == Zstd && frames.Sniff(head) {
+	d := &decoder{compression: name}
+	if name == Zstd && frames.Sniff(head) {
 		f, err := newFrameReader(br)
 		if err != nil {
 			return nil, d.explain(err)
@@ -64,7 +54,7 @@ func decompress(r io.Reader, compression string) (io.ReadCloser, error) {
 		d.blocks = f
 		return d, nil
 	}
-	if d.stream, err = open(br); err != nil {
+	if d.stream, err = compression.NewReader(br, name); err != nil {
 		return nil, d.explain(err)
 	}
 	return d, nil
@@ -167,26 +157,4 @@ func isSkippable(head, magic []byte) bool {
 	}
 	next := 8 + int64(head[4]) + int64(head[5])<<8 + int64(head[6])<<16 + int64(head[7])<<24
 	return next >= int64(len(head)) || bytes.HasPrefix(head[next:], magic)
-}
-
-var decoders = map[string]func(io.Reader) (io.ReadCloser, error){
-	None: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil },
-	Gzip: func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
-	Bzip2: func(r io.Reader) (io.ReadCloser, error) {
-		return io.NopCloser(bzip2.NewReader(r)), nil
-	},
-	XZ: func(r io.Reader) (io.ReadCloser, error) {
-		d, err := xz.NewReader(r)
-		return io.NopCloser(d), err
-	},
-	Zstd: func(r io.Reader) (io.ReadCloser, error) {
-		// One decoder goroutine beside the writers is faster than zstd's own pipeline.
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
-			zstd.WithDecoderLowmem(false))
-		if err != nil {
-			return nil, err
-		}
-		return d.IOReadCloser(), nil
-	},
-	LZ4: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil },
 }

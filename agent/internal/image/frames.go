@@ -107,7 +107,7 @@ func (f *frameReader) decode(d *frames.Decoder, size int) {
 	defer d.Close()
 	for s := range f.work {
 		if s.buf == nil {
-			s.buf = make([]byte, size)
+			s.buf = alignedBuffer(size) // it may be written as it is
 		}
 		s.plain, s.err = d.Decode(s.buf, s.stored, s.entry)
 		if s.err != nil {
@@ -120,9 +120,19 @@ func (f *frameReader) decode(d *frames.Decoder, size int) {
 // next returns the next frame's bytes, valid until the next call.
 func (f *frameReader) next() ([]byte, error) {
 	if f.current != nil {
-		f.free <- f.current
+		f.release(f.current)
 		f.current = nil
 	}
+	s, err := f.take()
+	if err != nil {
+		return nil, err
+	}
+	f.current = s
+	return s.plain, nil
+}
+
+// take returns the next frame; whoever has taken it releases it.
+func (f *frameReader) take() (*frame, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -133,11 +143,15 @@ func (f *frameReader) next() ([]byte, error) {
 	}
 	if s.done != nil {
 		<-s.done
-		f.current = s
 	}
-	f.err = s.err
-	return s.plain, s.err
+	if f.err = s.err; f.err != nil {
+		return nil, f.err
+	}
+	return s, nil
 }
+
+// release gives the memory of a frame back; any goroutine may.
+func (f *frameReader) release(s *frame) { f.free <- s }
 
 // close ends the goroutines, as soon as what they read from answers or is closed too.
 func (f *frameReader) close() { f.once.Do(func() { close(f.stop) }) }

@@ -84,6 +84,9 @@ func (s *Service) sink(ctx context.Context, open *agentv1.ReceiveOpen) (*image.S
 	case *agentv1.ReceiveOpen_Fsa:
 		sink, err := s.fsaSink(ctx, kind.Fsa)
 		return sink, nothing, err
+	case *agentv1.ReceiveOpen_Blocks:
+		sink, err := s.blocksSink(ctx, kind.Blocks)
+		return sink, nothing, err
 	case *agentv1.ReceiveOpen_File:
 		sink, err := image.NewFileSink(ctx, kind.File.Path, fs.FileMode(kind.File.Mode)&fs.ModePerm)
 		return sink, nothing, err

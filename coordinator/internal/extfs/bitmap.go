@@ -1,5 +1,7 @@
 package extfs
 
+import "kadeploy/proto/image/blocks"
+
 // bitmap says which blocks are in use.
 type bitmap struct {
 	bits  []byte
@@ -48,4 +50,25 @@ func (v *volume) takeOne() (uint64, error) {
 		return 0, errFull
 	}
 	return from, nil
+}
+
+func (b bitmap) unsetRange(from, to uint64) {
+	for i := from; i < to; i++ {
+		b.unset(i)
+	}
+}
+
+// ranges are the blocks in use.
+func (b bitmap) ranges() (list []blocks.Range) {
+	for i := range b.count {
+		if !b.has(i) {
+			continue
+		}
+		if n := len(list); n > 0 && list[n-1].Start+list[n-1].Count == i {
+			list[n-1].Count++
+		} else {
+			list = append(list, blocks.Range{Start: i, Count: 1})
+		}
+	}
+	return list
 }

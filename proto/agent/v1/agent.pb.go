@@ -1238,6 +1238,7 @@ type ReceiveOpen struct {
 	//	*ReceiveOpen_Tar
 	//	*ReceiveOpen_Raw
 	//	*ReceiveOpen_File
+	//	*ReceiveOpen_Blocks
 	//	*ReceiveOpen_Fsa
 	Sink          isReceiveOpen_Sink `protobuf_oneof:"sink"`
 	Advertise     string             `protobuf:"bytes,5,opt,name=advertise,proto3" json:"advertise,omitempty"` // address at which the other nodes reach this one
@@ -1316,6 +1317,15 @@ func (x *ReceiveOpen) GetFile() *FileSink {
 	return nil
 }
 
+func (x *ReceiveOpen) GetBlocks() *BlocksSink {
+	if x != nil {
+		if x, ok := x.Sink.(*ReceiveOpen_Blocks); ok {
+			return x.Blocks
+		}
+	}
+	return nil
+}
+
 func (x *ReceiveOpen) GetFsa() *FsaSink {
 	if x != nil {
 		if x, ok := x.Sink.(*ReceiveOpen_Fsa); ok {
@@ -1348,6 +1358,10 @@ type ReceiveOpen_File struct {
 	File *FileSink `protobuf:"bytes,4,opt,name=file,proto3,oneof"`
 }
 
+type ReceiveOpen_Blocks struct {
+	Blocks *BlocksSink `protobuf:"bytes,6,opt,name=blocks,proto3,oneof"`
+}
+
 type ReceiveOpen_Fsa struct {
 	Fsa *FsaSink `protobuf:"bytes,7,opt,name=fsa,proto3,oneof"`
 }
@@ -1357,6 +1371,8 @@ func (*ReceiveOpen_Tar) isReceiveOpen_Sink() {}
 func (*ReceiveOpen_Raw) isReceiveOpen_Sink() {}
 
 func (*ReceiveOpen_File) isReceiveOpen_Sink() {}
+
+func (*ReceiveOpen_Blocks) isReceiveOpen_Sink() {}
 
 func (*ReceiveOpen_Fsa) isReceiveOpen_Sink() {}
 
@@ -1594,6 +1610,86 @@ func (x *FsaPart) GetTarget() *Target {
 	return nil
 }
 
+// Blocks of a whole ext4 root file system (proto/image/blocks), written to the
+// device instead of extracted. What is mounted on root is unmounted, and the new
+// file system, grown to the device, with a UUID of its own, is mounted there
+// again. After a failure an empty file system is there.
+type BlocksSink struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        *Target                `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Root          string                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`           // where it is mounted
+	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`         // of the file system
+	Arguments     string                 `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"` // extra arguments of mkfs, for the empty one after a failure
+	Options       string                 `protobuf:"bytes,5,opt,name=options,proto3" json:"options,omitempty"`     // of mounting
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlocksSink) Reset() {
+	*x = BlocksSink{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlocksSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlocksSink) ProtoMessage() {}
+
+func (x *BlocksSink) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlocksSink.ProtoReflect.Descriptor instead.
+func (*BlocksSink) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BlocksSink) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *BlocksSink) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *BlocksSink) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *BlocksSink) GetArguments() string {
+	if x != nil {
+		return x.Arguments
+	}
+	return ""
+}
+
+func (x *BlocksSink) GetOptions() string {
+	if x != nil {
+		return x.Options
+	}
+	return ""
+}
+
 type FileSink struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1604,7 +1700,7 @@ type FileSink struct {
 
 func (x *FileSink) Reset() {
 	*x = FileSink{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1712,7 @@ func (x *FileSink) String() string {
 func (*FileSink) ProtoMessage() {}
 
 func (x *FileSink) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1725,7 @@ func (x *FileSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSink.ProtoReflect.Descriptor instead.
 func (*FileSink) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FileSink) GetPath() string {
@@ -1659,7 +1755,7 @@ type ReceiveReply struct {
 
 func (x *ReceiveReply) Reset() {
 	*x = ReceiveReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1767,7 @@ func (x *ReceiveReply) String() string {
 func (*ReceiveReply) ProtoMessage() {}
 
 func (x *ReceiveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1780,7 @@ func (x *ReceiveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveReply.ProtoReflect.Descriptor instead.
 func (*ReceiveReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReceiveReply) GetKind() isReceiveReply_Kind {
@@ -1740,7 +1836,7 @@ type ReceiveDone struct {
 
 func (x *ReceiveDone) Reset() {
 	*x = ReceiveDone{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1848,7 @@ func (x *ReceiveDone) String() string {
 func (*ReceiveDone) ProtoMessage() {}
 
 func (x *ReceiveDone) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1861,7 @@ func (x *ReceiveDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveDone.ProtoReflect.Descriptor instead.
 func (*ReceiveDone) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReceiveDone) GetConsumedBytes() uint64 {
@@ -1814,7 +1910,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1922,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1935,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RunRequest) GetWhat() isRunRequest_What {
@@ -1932,7 +2028,7 @@ type RunReply struct {
 
 func (x *RunReply) Reset() {
 	*x = RunReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2040,7 @@ func (x *RunReply) String() string {
 func (*RunReply) ProtoMessage() {}
 
 func (x *RunReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2053,7 @@ func (x *RunReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
 func (*RunReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RunReply) GetKind() isRunReply_Kind {
@@ -2026,7 +2122,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2038,7 +2134,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2051,7 +2147,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Exit) GetStatus() int32 {
@@ -2081,7 +2177,7 @@ type PutFileRequest struct {
 
 func (x *PutFileRequest) Reset() {
 	*x = PutFileRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2189,7 @@ func (x *PutFileRequest) String() string {
 func (*PutFileRequest) ProtoMessage() {}
 
 func (x *PutFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2202,7 @@ func (x *PutFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileRequest.ProtoReflect.Descriptor instead.
 func (*PutFileRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutFileRequest) GetKind() isPutFileRequest_Kind {
@@ -2160,7 +2256,7 @@ type PutFileOpen struct {
 
 func (x *PutFileOpen) Reset() {
 	*x = PutFileOpen{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2268,7 @@ func (x *PutFileOpen) String() string {
 func (*PutFileOpen) ProtoMessage() {}
 
 func (x *PutFileOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2281,7 @@ func (x *PutFileOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileOpen.ProtoReflect.Descriptor instead.
 func (*PutFileOpen) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutFileOpen) GetPath() string {
@@ -2211,7 +2307,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2319,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2332,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutFileReply) GetSizeBytes() uint64 {
@@ -2257,7 +2353,7 @@ type CheckKernelRequest struct {
 
 func (x *CheckKernelRequest) Reset() {
 	*x = CheckKernelRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2365,7 @@ func (x *CheckKernelRequest) String() string {
 func (*CheckKernelRequest) ProtoMessage() {}
 
 func (x *CheckKernelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2378,7 @@ func (x *CheckKernelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckKernelRequest.ProtoReflect.Descriptor instead.
 func (*CheckKernelRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckKernelRequest) GetRoot() string {
@@ -2317,7 +2413,7 @@ type CheckKernelReply struct {
 
 func (x *CheckKernelReply) Reset() {
 	*x = CheckKernelReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2425,7 @@ func (x *CheckKernelReply) String() string {
 func (*CheckKernelReply) ProtoMessage() {}
 
 func (x *CheckKernelReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2438,7 @@ func (x *CheckKernelReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckKernelReply.ProtoReflect.Descriptor instead.
 func (*CheckKernelReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckKernelReply) GetKernel() string {
@@ -2383,7 +2479,7 @@ type InstallBootloaderRequest struct {
 
 func (x *InstallBootloaderRequest) Reset() {
 	*x = InstallBootloaderRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2491,7 @@ func (x *InstallBootloaderRequest) String() string {
 func (*InstallBootloaderRequest) ProtoMessage() {}
 
 func (x *InstallBootloaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2504,7 @@ func (x *InstallBootloaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallBootloaderRequest.ProtoReflect.Descriptor instead.
 func (*InstallBootloaderRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InstallBootloaderRequest) GetRoot() string {
@@ -2487,7 +2583,7 @@ type KexecRequest struct {
 
 func (x *KexecRequest) Reset() {
 	*x = KexecRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2595,7 @@ func (x *KexecRequest) String() string {
 func (*KexecRequest) ProtoMessage() {}
 
 func (x *KexecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2608,7 @@ func (x *KexecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KexecRequest.ProtoReflect.Descriptor instead.
 func (*KexecRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KexecRequest) GetRoot() string {
@@ -2559,7 +2655,7 @@ type KexecReply struct {
 
 func (x *KexecReply) Reset() {
 	*x = KexecReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +2667,7 @@ func (x *KexecReply) String() string {
 func (*KexecReply) ProtoMessage() {}
 
 func (x *KexecReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +2680,7 @@ func (x *KexecReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KexecReply.ProtoReflect.Descriptor instead.
 func (*KexecReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KexecReply) GetCommandLine() string {
@@ -2603,7 +2699,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2711,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2724,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RebootRequest) GetPowerOff() bool {
@@ -2646,7 +2742,7 @@ type RebootReply struct {
 
 func (x *RebootReply) Reset() {
 	*x = RebootReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2754,7 @@ func (x *RebootReply) String() string {
 func (*RebootReply) ProtoMessage() {}
 
 func (x *RebootReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2767,7 @@ func (x *RebootReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootReply.ProtoReflect.Descriptor instead.
 func (*RebootReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 type LogRequest struct {
@@ -2683,7 +2779,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2791,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2804,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{39}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LogRequest) GetMaxBytes() uint32 {
@@ -2727,7 +2823,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2835,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2848,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{40}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LogReply) GetText() string {
@@ -2861,12 +2957,13 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x0eReceiveRequest\x124\n" +
 	"\x04open\x18\x01 \x01(\v2\x1e.kadeploy.agent.v1.ReceiveOpenH\x00R\x04open\x12\x1a\n" +
 	"\acontrol\x18\x02 \x01(\fH\x00R\acontrolB\x06\n" +
-	"\x04kind\"\x8a\x02\n" +
+	"\x04kind\"\xc3\x02\n" +
 	"\vReceiveOpen\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x03tar\x18\x02 \x01(\v2\x1a.kadeploy.agent.v1.TarSinkH\x00R\x03tar\x12.\n" +
 	"\x03raw\x18\x03 \x01(\v2\x1a.kadeploy.agent.v1.RawSinkH\x00R\x03raw\x121\n" +
-	"\x04file\x18\x04 \x01(\v2\x1b.kadeploy.agent.v1.FileSinkH\x00R\x04file\x12.\n" +
+	"\x04file\x18\x04 \x01(\v2\x1b.kadeploy.agent.v1.FileSinkH\x00R\x04file\x127\n" +
+	"\x06blocks\x18\x06 \x01(\v2\x1d.kadeploy.agent.v1.BlocksSinkH\x00R\x06blocks\x12.\n" +
 	"\x03fsa\x18\a \x01(\v2\x1a.kadeploy.agent.v1.FsaSinkH\x00R\x03fsa\x12\x1c\n" +
 	"\tadvertise\x18\x05 \x01(\tR\tadvertiseB\x06\n" +
 	"\x04sink\"U\n" +
@@ -2886,7 +2983,14 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"file_bytes\x18\x03 \x01(\x04R\tfileBytes\"L\n" +
 	"\aFsaPart\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x121\n" +
-	"\x06target\x18\x02 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\"2\n" +
+	"\x06target\x18\x02 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\"\xa1\x01\n" +
+	"\n" +
+	"BlocksSink\x121\n" +
+	"\x06target\x18\x01 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\x12\x12\n" +
+	"\x04root\x18\x02 \x01(\tR\x04root\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x1c\n" +
+	"\targuments\x18\x04 \x01(\tR\targuments\x12\x18\n" +
+	"\aoptions\x18\x05 \x01(\tR\aoptions\"2\n" +
 	"\bFileSink\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\rR\x04mode\"h\n" +
@@ -3006,7 +3110,7 @@ func file_proto_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_proto_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_proto_agent_v1_agent_proto_goTypes = []any{
 	(Firmware)(0),                    // 0: kadeploy.agent.v1.Firmware
 	(*Target)(nil),                   // 1: kadeploy.agent.v1.Target
@@ -3032,26 +3136,27 @@ var file_proto_agent_v1_agent_proto_goTypes = []any{
 	(*RawSink)(nil),                  // 21: kadeploy.agent.v1.RawSink
 	(*FsaSink)(nil),                  // 22: kadeploy.agent.v1.FsaSink
 	(*FsaPart)(nil),                  // 23: kadeploy.agent.v1.FsaPart
-	(*FileSink)(nil),                 // 24: kadeploy.agent.v1.FileSink
-	(*ReceiveReply)(nil),             // 25: kadeploy.agent.v1.ReceiveReply
-	(*ReceiveDone)(nil),              // 26: kadeploy.agent.v1.ReceiveDone
-	(*RunRequest)(nil),               // 27: kadeploy.agent.v1.RunRequest
-	(*RunReply)(nil),                 // 28: kadeploy.agent.v1.RunReply
-	(*Exit)(nil),                     // 29: kadeploy.agent.v1.Exit
-	(*PutFileRequest)(nil),           // 30: kadeploy.agent.v1.PutFileRequest
-	(*PutFileOpen)(nil),              // 31: kadeploy.agent.v1.PutFileOpen
-	(*PutFileReply)(nil),             // 32: kadeploy.agent.v1.PutFileReply
-	(*CheckKernelRequest)(nil),       // 33: kadeploy.agent.v1.CheckKernelRequest
-	(*CheckKernelReply)(nil),         // 34: kadeploy.agent.v1.CheckKernelReply
-	(*InstallBootloaderRequest)(nil), // 35: kadeploy.agent.v1.InstallBootloaderRequest
-	(*KexecRequest)(nil),             // 36: kadeploy.agent.v1.KexecRequest
-	(*KexecReply)(nil),               // 37: kadeploy.agent.v1.KexecReply
-	(*RebootRequest)(nil),            // 38: kadeploy.agent.v1.RebootRequest
-	(*RebootReply)(nil),              // 39: kadeploy.agent.v1.RebootReply
-	(*LogRequest)(nil),               // 40: kadeploy.agent.v1.LogRequest
-	(*LogReply)(nil),                 // 41: kadeploy.agent.v1.LogReply
-	nil,                              // 42: kadeploy.agent.v1.RunRequest.EnvironmentEntry
-	nil,                              // 43: kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
+	(*BlocksSink)(nil),               // 24: kadeploy.agent.v1.BlocksSink
+	(*FileSink)(nil),                 // 25: kadeploy.agent.v1.FileSink
+	(*ReceiveReply)(nil),             // 26: kadeploy.agent.v1.ReceiveReply
+	(*ReceiveDone)(nil),              // 27: kadeploy.agent.v1.ReceiveDone
+	(*RunRequest)(nil),               // 28: kadeploy.agent.v1.RunRequest
+	(*RunReply)(nil),                 // 29: kadeploy.agent.v1.RunReply
+	(*Exit)(nil),                     // 30: kadeploy.agent.v1.Exit
+	(*PutFileRequest)(nil),           // 31: kadeploy.agent.v1.PutFileRequest
+	(*PutFileOpen)(nil),              // 32: kadeploy.agent.v1.PutFileOpen
+	(*PutFileReply)(nil),             // 33: kadeploy.agent.v1.PutFileReply
+	(*CheckKernelRequest)(nil),       // 34: kadeploy.agent.v1.CheckKernelRequest
+	(*CheckKernelReply)(nil),         // 35: kadeploy.agent.v1.CheckKernelReply
+	(*InstallBootloaderRequest)(nil), // 36: kadeploy.agent.v1.InstallBootloaderRequest
+	(*KexecRequest)(nil),             // 37: kadeploy.agent.v1.KexecRequest
+	(*KexecReply)(nil),               // 38: kadeploy.agent.v1.KexecReply
+	(*RebootRequest)(nil),            // 39: kadeploy.agent.v1.RebootRequest
+	(*RebootReply)(nil),              // 40: kadeploy.agent.v1.RebootReply
+	(*LogRequest)(nil),               // 41: kadeploy.agent.v1.LogRequest
+	(*LogReply)(nil),                 // 42: kadeploy.agent.v1.LogReply
+	nil,                              // 43: kadeploy.agent.v1.RunRequest.EnvironmentEntry
+	nil,                              // 44: kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
 }
 var file_proto_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: kadeploy.agent.v1.DescribeReply.firmware:type_name -> kadeploy.agent.v1.Firmware
@@ -3064,53 +3169,55 @@ var file_proto_agent_v1_agent_proto_depIdxs = []int32{
 	19, // 7: kadeploy.agent.v1.ReceiveRequest.open:type_name -> kadeploy.agent.v1.ReceiveOpen
 	20, // 8: kadeploy.agent.v1.ReceiveOpen.tar:type_name -> kadeploy.agent.v1.TarSink
 	21, // 9: kadeploy.agent.v1.ReceiveOpen.raw:type_name -> kadeploy.agent.v1.RawSink
-	24, // 10: kadeploy.agent.v1.ReceiveOpen.file:type_name -> kadeploy.agent.v1.FileSink
-	22, // 11: kadeploy.agent.v1.ReceiveOpen.fsa:type_name -> kadeploy.agent.v1.FsaSink
-	1,  // 12: kadeploy.agent.v1.RawSink.target:type_name -> kadeploy.agent.v1.Target
-	23, // 13: kadeploy.agent.v1.FsaSink.parts:type_name -> kadeploy.agent.v1.FsaPart
-	1,  // 14: kadeploy.agent.v1.FsaSink.scratch:type_name -> kadeploy.agent.v1.Target
-	1,  // 15: kadeploy.agent.v1.FsaPart.target:type_name -> kadeploy.agent.v1.Target
-	26, // 16: kadeploy.agent.v1.ReceiveReply.done:type_name -> kadeploy.agent.v1.ReceiveDone
-	42, // 17: kadeploy.agent.v1.RunRequest.environment:type_name -> kadeploy.agent.v1.RunRequest.EnvironmentEntry
-	29, // 18: kadeploy.agent.v1.RunReply.exit:type_name -> kadeploy.agent.v1.Exit
-	31, // 19: kadeploy.agent.v1.PutFileRequest.open:type_name -> kadeploy.agent.v1.PutFileOpen
-	1,  // 20: kadeploy.agent.v1.InstallBootloaderRequest.disk:type_name -> kadeploy.agent.v1.Target
-	1,  // 21: kadeploy.agent.v1.InstallBootloaderRequest.root_target:type_name -> kadeploy.agent.v1.Target
-	43, // 22: kadeploy.agent.v1.InstallBootloaderRequest.environment:type_name -> kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
-	1,  // 23: kadeploy.agent.v1.KexecRequest.root_target:type_name -> kadeploy.agent.v1.Target
-	2,  // 24: kadeploy.agent.v1.Agent.Describe:input_type -> kadeploy.agent.v1.DescribeRequest
-	6,  // 25: kadeploy.agent.v1.Agent.InstallKeys:input_type -> kadeploy.agent.v1.InstallKeysRequest
-	8,  // 26: kadeploy.agent.v1.Agent.Partition:input_type -> kadeploy.agent.v1.PartitionRequest
-	12, // 27: kadeploy.agent.v1.Agent.Format:input_type -> kadeploy.agent.v1.FormatRequest
-	14, // 28: kadeploy.agent.v1.Agent.Mount:input_type -> kadeploy.agent.v1.MountRequest
-	16, // 29: kadeploy.agent.v1.Agent.Unmount:input_type -> kadeploy.agent.v1.UnmountRequest
-	18, // 30: kadeploy.agent.v1.Agent.Receive:input_type -> kadeploy.agent.v1.ReceiveRequest
-	27, // 31: kadeploy.agent.v1.Agent.Run:input_type -> kadeploy.agent.v1.RunRequest
-	30, // 32: kadeploy.agent.v1.Agent.PutFile:input_type -> kadeploy.agent.v1.PutFileRequest
-	33, // 33: kadeploy.agent.v1.Agent.CheckKernel:input_type -> kadeploy.agent.v1.CheckKernelRequest
-	35, // 34: kadeploy.agent.v1.Agent.InstallBootloader:input_type -> kadeploy.agent.v1.InstallBootloaderRequest
-	36, // 35: kadeploy.agent.v1.Agent.Kexec:input_type -> kadeploy.agent.v1.KexecRequest
-	40, // 36: kadeploy.agent.v1.Agent.Log:input_type -> kadeploy.agent.v1.LogRequest
-	38, // 37: kadeploy.agent.v1.Agent.Reboot:input_type -> kadeploy.agent.v1.RebootRequest
-	3,  // 38: kadeploy.agent.v1.Agent.Describe:output_type -> kadeploy.agent.v1.DescribeReply
-	7,  // 39: kadeploy.agent.v1.Agent.InstallKeys:output_type -> kadeploy.agent.v1.InstallKeysReply
-	10, // 40: kadeploy.agent.v1.Agent.Partition:output_type -> kadeploy.agent.v1.PartitionReply
-	13, // 41: kadeploy.agent.v1.Agent.Format:output_type -> kadeploy.agent.v1.FormatReply
-	15, // 42: kadeploy.agent.v1.Agent.Mount:output_type -> kadeploy.agent.v1.MountReply
-	17, // 43: kadeploy.agent.v1.Agent.Unmount:output_type -> kadeploy.agent.v1.UnmountReply
-	25, // 44: kadeploy.agent.v1.Agent.Receive:output_type -> kadeploy.agent.v1.ReceiveReply
-	28, // 45: kadeploy.agent.v1.Agent.Run:output_type -> kadeploy.agent.v1.RunReply
-	32, // 46: kadeploy.agent.v1.Agent.PutFile:output_type -> kadeploy.agent.v1.PutFileReply
-	34, // 47: kadeploy.agent.v1.Agent.CheckKernel:output_type -> kadeploy.agent.v1.CheckKernelReply
-	28, // 48: kadeploy.agent.v1.Agent.InstallBootloader:output_type -> kadeploy.agent.v1.RunReply
-	37, // 49: kadeploy.agent.v1.Agent.Kexec:output_type -> kadeploy.agent.v1.KexecReply
-	41, // 50: kadeploy.agent.v1.Agent.Log:output_type -> kadeploy.agent.v1.LogReply
-	39, // 51: kadeploy.agent.v1.Agent.Reboot:output_type -> kadeploy.agent.v1.RebootReply
-	38, // [38:52] is the sub-list for method output_type
-	24, // [24:38] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	25, // 10: kadeploy.agent.v1.ReceiveOpen.file:type_name -> kadeploy.agent.v1.FileSink
+	24, // 11: kadeploy.agent.v1.ReceiveOpen.blocks:type_name -> kadeploy.agent.v1.BlocksSink
+	22, // 12: kadeploy.agent.v1.ReceiveOpen.fsa:type_name -> kadeploy.agent.v1.FsaSink
+	1,  // 13: kadeploy.agent.v1.RawSink.target:type_name -> kadeploy.agent.v1.Target
+	23, // 14: kadeploy.agent.v1.FsaSink.parts:type_name -> kadeploy.agent.v1.FsaPart
+	1,  // 15: kadeploy.agent.v1.FsaSink.scratch:type_name -> kadeploy.agent.v1.Target
+	1,  // 16: kadeploy.agent.v1.FsaPart.target:type_name -> kadeploy.agent.v1.Target
+	1,  // 17: kadeploy.agent.v1.BlocksSink.target:type_name -> kadeploy.agent.v1.Target
+	27, // 18: kadeploy.agent.v1.ReceiveReply.done:type_name -> kadeploy.agent.v1.ReceiveDone
+	43, // 19: kadeploy.agent.v1.RunRequest.environment:type_name -> kadeploy.agent.v1.RunRequest.EnvironmentEntry
+	30, // 20: kadeploy.agent.v1.RunReply.exit:type_name -> kadeploy.agent.v1.Exit
+	32, // 21: kadeploy.agent.v1.PutFileRequest.open:type_name -> kadeploy.agent.v1.PutFileOpen
+	1,  // 22: kadeploy.agent.v1.InstallBootloaderRequest.disk:type_name -> kadeploy.agent.v1.Target
+	1,  // 23: kadeploy.agent.v1.InstallBootloaderRequest.root_target:type_name -> kadeploy.agent.v1.Target
+	44, // 24: kadeploy.agent.v1.InstallBootloaderRequest.environment:type_name -> kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
+	1,  // 25: kadeploy.agent.v1.KexecRequest.root_target:type_name -> kadeploy.agent.v1.Target
+	2,  // 26: kadeploy.agent.v1.Agent.Describe:input_type -> kadeploy.agent.v1.DescribeRequest
+	6,  // 27: kadeploy.agent.v1.Agent.InstallKeys:input_type -> kadeploy.agent.v1.InstallKeysRequest
+	8,  // 28: kadeploy.agent.v1.Agent.Partition:input_type -> kadeploy.agent.v1.PartitionRequest
+	12, // 29: kadeploy.agent.v1.Agent.Format:input_type -> kadeploy.agent.v1.FormatRequest
+	14, // 30: kadeploy.agent.v1.Agent.Mount:input_type -> kadeploy.agent.v1.MountRequest
+	16, // 31: kadeploy.agent.v1.Agent.Unmount:input_type -> kadeploy.agent.v1.UnmountRequest
+	18, // 32: kadeploy.agent.v1.Agent.Receive:input_type -> kadeploy.agent.v1.ReceiveRequest
+	28, // 33: kadeploy.agent.v1.Agent.Run:input_type -> kadeploy.agent.v1.RunRequest
+	31, // 34: kadeploy.agent.v1.Agent.PutFile:input_type -> kadeploy.agent.v1.PutFileRequest
+	34, // 35: kadeploy.agent.v1.Agent.CheckKernel:input_type -> kadeploy.agent.v1.CheckKernelRequest
+	36, // 36: kadeploy.agent.v1.Agent.InstallBootloader:input_type -> kadeploy.agent.v1.InstallBootloaderRequest
+	37, // 37: kadeploy.agent.v1.Agent.Kexec:input_type -> kadeploy.agent.v1.KexecRequest
+	41, // 38: kadeploy.agent.v1.Agent.Log:input_type -> kadeploy.agent.v1.LogRequest
+	39, // 39: kadeploy.agent.v1.Agent.Reboot:input_type -> kadeploy.agent.v1.RebootRequest
+	3,  // 40: kadeploy.agent.v1.Agent.Describe:output_type -> kadeploy.agent.v1.DescribeReply
+	7,  // 41: kadeploy.agent.v1.Agent.InstallKeys:output_type -> kadeploy.agent.v1.InstallKeysReply
+	10, // 42: kadeploy.agent.v1.Agent.Partition:output_type -> kadeploy.agent.v1.PartitionReply
+	13, // 43: kadeploy.agent.v1.Agent.Format:output_type -> kadeploy.agent.v1.FormatReply
+	15, // 44: kadeploy.agent.v1.Agent.Mount:output_type -> kadeploy.agent.v1.MountReply
+	17, // 45: kadeploy.agent.v1.Agent.Unmount:output_type -> kadeploy.agent.v1.UnmountReply
+	26, // 46: kadeploy.agent.v1.Agent.Receive:output_type -> kadeploy.agent.v1.ReceiveReply
+	29, // 47: kadeploy.agent.v1.Agent.Run:output_type -> kadeploy.agent.v1.RunReply
+	33, // 48: kadeploy.agent.v1.Agent.PutFile:output_type -> kadeploy.agent.v1.PutFileReply
+	35, // 49: kadeploy.agent.v1.Agent.CheckKernel:output_type -> kadeploy.agent.v1.CheckKernelReply
+	29, // 50: kadeploy.agent.v1.Agent.InstallBootloader:output_type -> kadeploy.agent.v1.RunReply
+	38, // 51: kadeploy.agent.v1.Agent.Kexec:output_type -> kadeploy.agent.v1.KexecReply
+	42, // 52: kadeploy.agent.v1.Agent.Log:output_type -> kadeploy.agent.v1.LogReply
+	40, // 53: kadeploy.agent.v1.Agent.Reboot:output_type -> kadeploy.agent.v1.RebootReply
+	40, // [40:54] is the sub-list for method output_type
+	26, // [26:40] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_proto_agent_v1_agent_proto_init() }
@@ -3126,22 +3233,23 @@ func file_proto_agent_v1_agent_proto_init() {
 		(*ReceiveOpen_Tar)(nil),
 		(*ReceiveOpen_Raw)(nil),
 		(*ReceiveOpen_File)(nil),
+		(*ReceiveOpen_Blocks)(nil),
 		(*ReceiveOpen_Fsa)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[24].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
 		(*ReceiveReply_Control)(nil),
 		(*ReceiveReply_Done)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[26].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[27].OneofWrappers = []any{
 		(*RunRequest_Script)(nil),
 		(*RunRequest_Command)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[27].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[28].OneofWrappers = []any{
 		(*RunReply_Stdout)(nil),
 		(*RunReply_Stderr)(nil),
 		(*RunReply_Exit)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[29].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[30].OneofWrappers = []any{
 		(*PutFileRequest_Open)(nil),
 		(*PutFileRequest_Data)(nil),
 	}
@@ -3151,7 +3259,7 @@ func file_proto_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_agent_v1_agent_proto_rawDesc), len(file_proto_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
