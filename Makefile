@@ -76,6 +76,11 @@ race: build ## the tests that boot no machine, under the race detector (takes lo
 	CGO_ENABLED=1 go test -race -timeout 20m $(PLAIN_TESTS)
 	CGO_ENABLED=1 go test -race -timeout 20m -p 1 $(TIMED_TESTS)
 
+.PHONY: bench-image
+bench-image: packages build ## how fast images are extracted, beside GNU tar and others (root; JSON=1 for JSON)
+	@scripts/install-packages.sh libarchive-tools pigz lz4
+	@$(BIN)/bench-image -dir $(VAR)/bench-image
+
 .PHONY: lint
 lint: packages ## formatting, vet, staticcheck, generated code
 	@out=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; }

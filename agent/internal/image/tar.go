@@ -18,6 +18,7 @@ type TarOptions struct {
 	Root        string // existing directory
 	Compression string
 	Clean       bool // empty the directory first
+	NoFlush     bool // the caller flushes the file system
 	Writers     int  // writers for small files; 0: as many as processors, two to four
 }
 
@@ -82,6 +83,9 @@ func (c *tarConsumer) consume(ctx context.Context, r io.Reader, count func(bytes
 
 func (c *tarConsumer) finish() error {
 	defer c.root.close()
+	if c.opts.NoFlush {
+		return nil
+	}
 	if err := unix.Syncfs(c.root.fd); err != nil {
 		return fmt.Errorf("flush %s to %s: %w", c.opts.Root, deviceOf(c.root.fd), err)
 	}
