@@ -46,6 +46,10 @@ const (
 // magics begin files that are compressed already: gzip, zstd, xz, bzip2, lz4.
 var magics = [][]byte{{0x1f, 0x8b}, {0x28, 0xb5, 0x2f, 0xfd}, {0xfd, '7', 'z', 'X', 'Z', 0}, []byte("BZh"), {0x04, 0x22, 0x4d, 0x18}}
 
+// skippable follows the first byte, 0x50 to 0x5f, of a frame that zstd and lz4 skip
+// (RFC 8878, 3.1.2): their files may begin with one that holds an index.
+var skippable = []byte{0x2a, 0x4d, 0x18}
+
 // newPacker is nil if nothing is ever compressed.
 func newPacker(c Compression) *packer {
 	if c == CompressOff {
@@ -82,7 +86,7 @@ func compressed(start []byte) bool {
 			return true
 		}
 	}
-	return false
+	return len(start) >= 4 && start[0]&0xf0 == 0x50 && bytes.Equal(start[1:4], skippable)
 }
 
 // pays tells whether compressing a byte costs less than sending what it saves.

@@ -166,3 +166,14 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+func TestCompressedStarts(t *testing.T) {
+	for start, want := range map[string]bool{
+		"\x1f\x8b\x08": true, "\x28\xb5\x2f\xfd": true, "BZh9": true, "\x04\x22\x4d\x18": true,
+		"\x5b\x2a\x4d\x18 an index": true, "\x60\x2a\x4d\x18": false, "\x5b\x2a": false, "usr/bin/": false, "": false,
+	} {
+		if got := compressed([]byte(start)); got != want {
+			t.Errorf("compressed(%q) = %v, want %v", start, got, want)
+		}
+	}
+}

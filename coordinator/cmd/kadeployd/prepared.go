@@ -31,7 +31,7 @@ type prepared struct {
 
 // forms are those that a mode of environments.prepare stands for.
 func forms(mode string) []prepare.Form {
-	return nil
+	return []prepare.Form{prepare.Frames{}}
 }
 
 func newPrepared(server *config.Server, files *files, log *slog.Logger) (*prepared, error) {

@@ -2,8 +2,7 @@
 // which they were registered. A form is made once for each image and for all
 // that it depends on, in the background, and kept in a bounded directory. The
 // image itself stays the reference: whoever finds no prepared form, or one whose
-// making failed, sends the image as it is. The package does not know what a form
-// looks like: forms are given to it.
+// making failed, sends the image as it is. Forms are given to the service; Frames is one.
 package prepare
 
 import (

@@ -20,7 +20,7 @@ const DefaultFrameSize = 2 << 20
 type Options struct {
 	FrameSize int               // bytes; 0: DefaultFrameSize
 	Workers   int               // frames encoded at once; 0: as many as processors
-	Level     zstd.EncoderLevel // 0: zstd.SpeedBetterCompression
+	Level     zstd.EncoderLevel // 0: zstd.SpeedDefault
 }
 
 // slot is a frame on its way through the encoder.
@@ -51,7 +51,7 @@ func Encode(ctx context.Context, w io.Writer, r io.Reader, o Options) (*Index, e
 		return read(ctx, r, free, work, order)
 	})
 	for range workers {
-		all.Go(func() error { return encode(work, cmp.Or(o.Level, zstd.SpeedBetterCompression)) })
+		all.Go(func() error { return encode(work, cmp.Or(o.Level, zstd.SpeedDefault)) })
 	}
 	all.Go(func() error { return write(ctx, w, x, free, order) })
 	if err := all.Wait(); err != nil {
