@@ -87,7 +87,7 @@ func TestTreesKeepToThemselves(t *testing.T) {
 // The frontend's are apart: they import each other downwards, and what is pure.
 var ranks = map[string]int{
 	// pure
-	"apperr": 0, "customops": 0, "loan": 0, "expression": 0, "profile": 0, "tree": 0,
+	"apperr": 0, "customops": 0, "loan": 0, "expression": 0, "profile": 0, "tree": -1, "layout": 0,
 	"cluster": 1, "env": 1, "nodeset": 1, "stats": 1,
 	"workflow": 2,
 	// drivers
@@ -100,7 +100,7 @@ var ranks = map[string]int{
 	"manual": 0, "clientconf": 4, "ui": 4, "client": 5, "cli": 6,
 }
 
-var pure = []string{"expression", "apperr", "customops", "loan", "nodeset", "profile", "tree", "env", "cluster", "stats", "workflow", "timeline", "manual"}
+var pure = []string{"expression", "apperr", "customops", "loan", "nodeset", "profile", "tree", "layout", "env", "cluster", "stats", "workflow", "timeline", "manual"}
 
 var frontend = []string{"client", "ui", "cli", "clientconf"}
 

@@ -1,9 +1,11 @@
 package disk
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,19 +43,39 @@ func (h *Host) announce(d Disk, parts []Made) error {
 
 // retract makes the kernel forget the partitions of a disk before its table is
 // replaced: those that were announced would stay, whatever the new table says.
-func (h *Host) retract(d Disk) error {
+func (h *Host) retract(ctx context.Context, d Disk) error {
 	f, err := os.OpenFile(d.Path, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("make the kernel forget the old partitions: %w", err)
 	}
 	defer f.Close()
 	for _, p := range d.Partitions {
-		part := blkpgPartition{number: int32(p.Number)}
-		arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_DEL_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg)))
-		if errno != 0 && errno != unix.ENXIO {
-			return fmt.Errorf("make the kernel forget %s: %w", p.Path, errno)
+		if err := forget(ctx, f, p); err != nil {
+			return fmt.Errorf("make the kernel forget %s: %w", p.Path, err)
 		}
 	}
 	return nil
+}
+
+// busyLimit is how long a device may be busy: udev looks at those that were written to.
+const busyLimit = 5 * time.Second
+
+func forget(ctx context.Context, disk *os.File, p Partition) error {
+	deadline := time.Now().Add(busyLimit)
+	for {
+		part := blkpgPartition{number: int32(p.Number)}
+		arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_DEL_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, disk.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg)))
+		switch {
+		case errno == 0 || errno == unix.ENXIO: // ENXIO: it is gone already
+			return nil
+		case errno != unix.EBUSY || time.Now().After(deadline):
+			return errno
+		}
+		select {
+		case <-time.After(settlePoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,7 +75,7 @@ func (h *Host) Disks() ([]Disk, error) {
 	}
 	var disks []Disk
 	for _, e := range entries {
-		if isGhost(e.Name()) || h.text(e.Name(), "removable") == "1" {
+		if isGhost(e.Name()) || h.text(e.Name(), "removable") == "1" || h.text(e.Name(), "hidden") == "1" {
 			continue
 		}
 		d, err := h.disk(e.Name())
@@ -95,8 +96,11 @@ func isGhost(name string) bool {
 			return true
 		}
 	}
-	return false
+	return emmcArea.MatchString(name)
 }
+
+// emmcArea are the small areas beside the user's of an eMMC: boot loaders, secrets.
+var emmcArea = regexp.MustCompile(`^mmcblk[0-9]+(boot[0-9]+|gp[0-9]+|rpmb)$`)
 
 // disk reads the description of /sys/block/NAME.
 func (h *Host) disk(name string) (Disk, error) {
@@ -140,8 +144,11 @@ func (h *Host) disk(name string) (Disk, error) {
 const maxAttribute = 4 << 10
 
 // text reads one attribute below /sys/block; an attribute that is not there is empty.
-func (h *Host) text(elem ...string) string {
-	f, err := os.Open(h.sys(append([]string{"block"}, elem...)...))
+func (h *Host) text(elem ...string) string { return h.read(append([]string{"block"}, elem...)...) }
+
+// read reads one attribute below /sys; an attribute that is not there is empty.
+func (h *Host) read(elem ...string) string {
+	f, err := os.Open(h.sys(elem...))
 	if err != nil {
 		return ""
 	}

@@ -138,7 +138,7 @@ func TestResolve(t *testing.T) {
 		{Target{Disk: "disk1", Label: "PROD"}, "", fault.Precondition, "are both labelled KDPL_PROD_disk1"},
 		{Target{Disk: "disk0", Label: "TMP"}, "", fault.Precondition, "no partition is labelled KDPL_TMP_disk0"},
 		{Target{Disk: "DEV/sda", Label: "TMP"}, "", fault.Precondition, "labelled KDPL_TMP_*"},
-		{Target{Disk: "disk3"}, "", fault.Precondition, "the node has 3 disks ("},
+		{Target{Disk: "disk3"}, "", fault.Precondition, "the node has 3 disks: "},
 		{Target{Disk: "DEV/sdz"}, "", fault.Precondition, "no such device; the node's disks are"},
 		{Target{Disk: "disk0", Partition: 4}, "", fault.Precondition, "no partition 4: create the partition table"},
 		{Target{}, "", fault.Invalid, "no disk is named"},

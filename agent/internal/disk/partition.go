@@ -4,10 +4,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kadeploy/agent/internal/command"
 	"kadeploy/agent/internal/fault"
@@ -31,53 +35,136 @@ type Made struct {
 	UUID  string // of the partition, lower case
 }
 
-// Partition replaces the partition table of a disk, and returns when the nodes
-// of all partitions, and udev's links to them, are there.
-func (h *Host) Partition(ctx context.Context, plan Plan) ([]Made, error) {
-	made, err := h.partition(ctx, plan)
-	if err != nil {
-		return nil, fmt.Errorf("partition %s: %w", plan.Disk, err)
+// Partition replaces the partition tables of disks, and returns when the nodes
+// of all partitions, and udev's links to them, are there. All disks are examined
+// before the first one is changed. After a failure the same call can be made again,
+// whatever it has left.
+func (h *Host) Partition(ctx context.Context, plans ...Plan) ([]Made, error) {
+	var works []work
+	for _, plan := range plans {
+		w, err := h.prepare(plan)
+		if err != nil {
+			return nil, fmt.Errorf("partition %s: %w", plan.Disk, err)
+		}
+		for _, other := range works {
+			if other.disk.Name == w.disk.Name {
+				return nil, fault.Invalidf("partition %s: it is %s, and so is %s: a disk has one table", plan.Disk, w.disk.Path, other.plan.Disk)
+			}
+		}
+		works = append(works, w)
 	}
-	return made, nil
+	if err := h.claim(works); err != nil {
+		return nil, err
+	}
+	var all []Made
+	for _, w := range works {
+		if err := h.apply(ctx, w); err != nil {
+			return nil, fmt.Errorf("partition %s: %w", w.plan.Disk, err)
+		}
+		all = append(all, w.made...)
+	}
+	return all, nil
 }
 
-func (h *Host) partition(ctx context.Context, plan Plan) ([]Made, error) {
+// work is a plan that was found to be possible.
+type work struct {
+	plan Plan
+	disk Disk
+	made []Made
+}
+
+func (h *Host) prepare(plan Plan) (work, error) {
 	dev, err := h.resolve(plan.Disk)
 	if err != nil {
-		return nil, err
+		return work{}, err
 	}
 	if dev.Partition != nil {
-		return nil, fault.Invalidf("%s is a partition: a table is made on a whole disk", dev.Path)
+		return work{}, fault.Invalidf("%s is a partition: a table is made on a whole disk", dev.Path)
 	}
 	if err := h.check(dev.Disk, plan); err != nil {
-		return nil, err
+		return work{}, err
 	}
 	specs := plan.Layout
 	if len(specs) == 0 {
 		if specs, err = Builtin(dev.Size); err != nil {
-			return nil, err
+			return work{}, err
 		}
 	}
 	id := cmp.Or(plan.DiskID, "disk0")
 	if !isRole(id) {
-		return nil, fault.Invalidf("disk id %q: use letters, digits, - and _", id)
+		return work{}, fault.Invalidf("disk id %q: use letters, digits, - and _", id)
 	}
 	parts, err := Lay(specs, dev.Size)
 	if err != nil {
-		return nil, err
+		return work{}, err
 	}
-	made := h.name(dev.Disk, parts, id)
-	for _, step := range []func() error{
-		func() error { return h.wipe(ctx, dev.Disk) },
-		func() error { return h.retract(dev.Disk) },
-		func() error { return h.write(ctx, dev.Disk, made) },
-		func() error { return h.announce(dev.Disk, made) },
-	} {
-		if err := step(); err != nil {
-			return nil, err
+	return work{plan, dev.Disk, h.name(dev.Disk, parts, id)}, nil
+}
+
+// claim frees the disks of what nothing uses, and makes sure that they are free then.
+func (h *Host) claim(works []work) error {
+	var disks []Disk
+	var names []string
+	for _, w := range works {
+		disks = append(disks, w.disk)
+		names = append(names, w.disk.Path)
+	}
+	if err := h.release(disks); err != nil {
+		return fmt.Errorf("partition %s: %w", strings.Join(names, ", "), err)
+	}
+	for _, d := range disks {
+		if err := exclusive(d.Path); err != nil {
+			return fmt.Errorf("partition %s: %w", d.Path, err)
 		}
 	}
-	return made, h.settle(ctx, dev.Disk, made)
+	return nil
+}
+
+// exclusive refuses a device that the kernel, or a program in another mount namespace, holds.
+func exclusive(path string) error {
+	deadline := time.Now().Add(busyLimit) // udev looks at devices for a moment
+	for {
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_EXCL, 0)
+		if err == nil {
+			return f.Close()
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return fault.Preconditionf("%s is in use: %w", path, err)
+		}
+		time.Sleep(settlePoll)
+	}
+}
+
+// apply makes the table. What is wiped, on the old partitions and on the new ones,
+// could otherwise be taken for a file system, an array or a volume at a later boot.
+func (h *Host) apply(ctx context.Context, w work) error {
+	for _, step := range []func() error{
+		func() error { return h.wipe(ctx, append(nodes(w.disk), w.disk.Path)) },
+		func() error { return h.retract(ctx, w.disk) },
+		func() error { return h.write(ctx, w.disk, w.made) },
+		func() error { return h.announce(w.disk, w.made) },
+		func() error { return h.settle(ctx, w.disk, w.made) },
+		func() error { return h.wipeNew(ctx, w) },
+		func() error { return h.settle(ctx, w.disk, w.made) },
+	} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wipeNew wipes the new partitions: where they begin and end, a file system or an
+// array of an older table may have had its mark.
+func (h *Host) wipeNew(ctx context.Context, w work) error {
+	var paths []string
+	for _, p := range w.made {
+		paths = append(paths, p.Path)
+	}
+	return h.wipe(ctx, paths)
 }
 
 // check refuses a disk that is not the one that was meant, or that is in use.
@@ -88,6 +175,11 @@ func (h *Host) check(d Disk, plan Plan) error {
 	if plan.ExpectSerial != "" && d.Serial != plan.ExpectSerial {
 		return fault.Preconditionf("%s has the serial number %q where %q is expected: is this the right disk?", d.Path, d.Serial, plan.ExpectSerial)
 	}
+	return h.unused(d)
+}
+
+// unused refuses a disk that holds something mounted, or swap space in use.
+func (h *Host) unused(d Disk) error {
 	use, err := h.Use(d)
 	if err != nil {
 		return err
@@ -98,7 +190,8 @@ func (h *Host) check(d Disk, plan Plan) error {
 	return nil
 }
 
-// Use says what the disk is used for just now; empty if for nothing.
+// Use says what the disk itself is used for just now; empty if for nothing. Arrays
+// and volumes that are made of it are not looked at.
 func (h *Host) Use(d Disk) (string, error) {
 	point, err := h.Mounted(d)
 	if err != nil {
@@ -115,14 +208,6 @@ func (h *Host) Use(d Disk) (string, error) {
 		if strings.Contains("\n"+string(swaps), "\n"+p.Path+" ") {
 			return p.Path + " is swap space", nil
 		}
-		dir := []string{d.Name, p.Name, "holders"}
-		if p.Name == d.Name {
-			dir = []string{d.Name, "holders"}
-		}
-		holders, err := os.ReadDir(h.sys(append([]string{"block"}, dir...)...))
-		if err == nil && len(holders) > 0 {
-			return fmt.Sprintf("%s is part of %s", p.Path, holders[0].Name()), nil
-		}
 	}
 	return "", nil
 }
@@ -133,10 +218,10 @@ func (h *Host) Mounted(d Disk) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	numbers := map[string]bool{h.text(d.Name, "dev"): true}
+	numbers := map[string]bool{h.read("class/block", d.Name, "dev"): true}
 	paths := map[string]bool{d.Path: true} // btrfs mounts have numbers of their own
 	for _, p := range d.Partitions {
-		numbers[h.text(d.Name, p.Name, "dev")] = true
+		numbers[h.read("class/block", p.Name, "dev")] = true
 		paths[p.Path] = true
 	}
 	for _, m := range mounts {
@@ -179,14 +264,19 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// wipe removes the signatures of old file systems, RAID and LVM members from
-// the disk and its partitions: a stale one would confuse a later boot.
-func (h *Host) wipe(ctx context.Context, d Disk) error {
-	var nodes []string
+// nodes are those of a disk's partitions.
+func nodes(d Disk) []string {
+	var paths []string
 	for _, p := range d.Partitions {
-		nodes = append(nodes, p.Path)
+		paths = append(paths, p.Path)
 	}
-	_, err := command.Output(ctx, "wipefs", append([]string{"--all", "--quiet"}, append(nodes, d.Path)...)...)
+	return paths
+}
+
+// wipe removes the signatures of file systems, RAID and LVM members, at the
+// beginnings and the ends of devices.
+func (h *Host) wipe(ctx context.Context, devices []string) error {
+	_, err := command.Output(ctx, "wipefs", append([]string{"--all", "--force", "--quiet"}, devices...)...)
 	return err
 }
 

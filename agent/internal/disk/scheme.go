@@ -29,7 +29,8 @@ const (
 type Spec struct {
 	Number int    // 0: the lowest that is free
 	Label  string // role: DEPLOY, PROD, ...; empty: no name on disk
-	Size   uint64 // bytes; 0: what is left (one partition only)
+	Size   uint64 // bytes; 0: what is left (one partition only), unless there is a share
+	Share  uint32 // of the disk, in hundredths of a percent, instead of a size; 0: none
 	Type   string // linux (also if empty), swap, esp, bios, or a GPT type GUID
 }
 
@@ -93,6 +94,11 @@ func Lay(specs []Spec, diskSize uint64) ([]Part, error) {
 	}
 	// The first MiB holds the table, the last one its copy.
 	first, end := uint64(mib), alignDown(diskSize-min(diskSize, mib))
+	free := end - min(end, first)
+	specs, err := shares(specs, free)
+	if err != nil {
+		return nil, err
+	}
 	used, rests := uint64(0), 0
 	for i := range specs {
 		if specs[i].Size == 0 {
@@ -107,7 +113,6 @@ func Lay(specs []Spec, diskSize uint64) ([]Part, error) {
 	if rests > 1 {
 		return nil, fault.Invalidf("more than one partition has no size: which of them gets what is left?")
 	}
-	free := end - min(end, first)
 	if used > free || rests == 1 && free-used < mib {
 		return nil, fault.Preconditionf("partitions of %d bytes do not fit on a disk of %d bytes", used, diskSize)
 	}
@@ -136,6 +141,26 @@ func Lay(specs []Spec, diskSize uint64) ([]Part, error) {
 	}
 	return parts, nil
 }
+
+// shares turns shares of a disk into sizes.
+func shares(specs []Spec, free uint64) ([]Spec, error) {
+	specs = slices.Clone(specs)
+	for i, s := range specs {
+		switch {
+		case s.Share == 0:
+			continue
+		case s.Share > whole || s.Size != 0:
+			return nil, fault.Invalidf("partition %q: a share of %d hundredths of a percent, and %d bytes", s.Label, s.Share, s.Size)
+		}
+		if specs[i].Size = alignDown(free / whole * uint64(s.Share)); specs[i].Size == 0 {
+			return nil, fault.Preconditionf("partition %q of %g %% of the disk is less than 1 MiB", s.Label, float64(s.Share)/100)
+		}
+	}
+	return specs, nil
+}
+
+// whole is a disk as a share.
+const whole = 100 * 100
 
 // typeNames are the types that a layout may name.
 var typeNames = map[string]string{"": TypeLinux, "linux": TypeLinux, "swap": TypeSwap, "esp": TypeESP, "bios": TypeBIOS}

@@ -13,9 +13,10 @@ import (
 
 // Target names a disk or one of its partitions.
 type Target struct {
-	Disk      string // device path (or a link to it), or a disk id: disk0
-	Partition int    // number, from 1; 0: none
-	Label     string // role of a labelled partition; empty: none
+	Disk      string    // device path (or a link to it), or a disk id: disk0
+	Partition int       // number, from 1; 0: none
+	Label     string    // role of a labelled partition; empty: none
+	Identity  *Identity // what the site knows of the disk; nil: nothing
 }
 
 func (t Target) String() string {
@@ -55,7 +56,7 @@ func (h *Host) resolve(t Target) (Device, error) {
 	if t.Label != "" {
 		return h.byLabel(t)
 	}
-	d, err := h.byName(t.Disk)
+	d, err := h.named(t)
 	if err != nil || t.Partition == 0 {
 		return d, err
 	}
@@ -68,6 +69,15 @@ func (h *Host) resolve(t Target) (Device, error) {
 		}
 	}
 	return Device{}, fault.Preconditionf("%s has no partition %d: create the partition table first", d.Disk.Path, t.Partition)
+}
+
+// named finds the disk of a target, or the partition that its path is of.
+func (h *Host) named(t Target) (Device, error) {
+	if t.Identity == nil {
+		return h.byName(t.Disk)
+	}
+	d, err := h.identify(*t.Identity)
+	return Device{d.Path, d.Size, d, nil}, err
 }
 
 // diskID reports whether name is a disk id, and its number.
@@ -88,7 +98,7 @@ func (h *Host) byName(name string) (Device, error) {
 			return Device{}, err
 		}
 		if n >= len(disks) {
-			return Device{}, fault.Preconditionf("the node has %d disks (%s)", len(disks), describe(disks))
+			return Device{}, fault.Preconditionf("the node has %d disks: %s", len(disks), describe(disks))
 		}
 		return Device{disks[n].Path, disks[n].Size, disks[n], nil}, nil
 	}
@@ -129,11 +139,11 @@ func (h *Host) byNode(path string) (Device, error) {
 	return Device{}, fault.Invalidf("%s is neither a disk nor a partition", path)
 }
 
-// byLabel finds a partition by its role. With a disk id the label is known in
-// full, whichever disk the site gave that id to; with a path the disk is known.
+// byLabel finds a partition by its role. With a disk id alone the label is known in
+// full, whichever disk the site gave that id to; else the disk is known.
 func (h *Host) byLabel(t Target) (Device, error) {
-	if _, ok := diskID(t.Disk); !ok {
-		d, err := h.byName(t.Disk)
+	if _, ok := diskID(t.Disk); !ok || t.Identity != nil {
+		d, err := h.named(t)
 		if err != nil {
 			return Device{}, err
 		}
@@ -172,7 +182,14 @@ func describe(disks []Disk) string {
 	}
 	var names []string
 	for _, d := range disks {
-		names = append(names, d.Path)
+		name := fmt.Sprintf("%s (%d bytes", d.Path, d.Size)
+		if d.Serial != "" {
+			name += fmt.Sprintf(", serial number %q", d.Serial)
+		}
+		if d.WWN != "" {
+			name += fmt.Sprintf(", WWN %q", d.WWN)
+		}
+		names = append(names, name+")")
 	}
 	return strings.Join(names, ", ")
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kadeploy/agent/internal/fault"
+	"kadeploy/agent/internal/mountinfo"
 )
 
 // readUmask reads the process's file mode creation mask from proc_pid_status(5).
@@ -44,46 +45,49 @@ func deviceOf(fd int) string {
 	return "/dev/" + filepath.Base(link)
 }
 
-// clean empties a directory. It refuses the root of the running system, and
-// directories below which something is mounted.
+// clean empties a directory, and the file systems of disks that are mounted below
+// it, which stay mounted: the system that is deployed may have several. It refuses
+// the root of the running system, and what the kernel or a part of it is mounted below.
 func clean(dir string) error {
-	if filepath.Clean(dir) == "/" {
+	dir = filepath.Clean(dir)
+	if dir == "/" {
 		return fault.Invalidf("empty directory /: it is the running system")
 	}
-	top, err := deviceNumber(dir)
+	mounts, err := mountinfo.Read()
 	if err != nil {
-		return fault.Preconditionf("empty directory %s: %w", dir, err)
+		return err
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("empty directory: %w", err)
+	keep := map[string]bool{} // mount points, and the directories that lead to them
+	for _, m := range mountinfo.Below(mounts, dir) {
+		if m.Point == dir {
+			continue
+		}
+		if !strings.HasPrefix(m.Source, "/dev/") || m.Root != "/" {
+			return fault.Preconditionf("empty directory %s: something is mounted on %s: unmount it first", dir, m.Point)
+		}
+		for p := m.Point; p != dir; p = filepath.Dir(p) {
+			keep[p] = true
+		}
 	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		err := filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return err
-			}
-			dev, err := deviceNumber(p)
-			if err == nil && dev != top {
-				err = fault.Preconditionf("something is mounted on %s: unmount it first", p)
-			}
-			return err
-		})
-		if err == nil {
-			err = os.RemoveAll(path)
-		}
-		if err != nil {
-			return fmt.Errorf("empty directory %s: %w", dir, err)
-		}
+	if err := empty(dir, keep); err != nil {
+		return fmt.Errorf("empty directory %s: %w", dir, err)
 	}
 	return nil
 }
 
-func deviceNumber(path string) (uint64, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return 0, &os.PathError{Op: "examine", Path: path, Err: err}
+func empty(dir string, keep map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
 	}
-	return st.Dev, nil
+	for _, e := range entries {
+		path, do := filepath.Join(dir, e.Name()), os.RemoveAll
+		if keep[path] {
+			do = func(path string) error { return empty(path, keep) }
+		}
+		if err := do(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -38,24 +38,30 @@ var flags = map[string]uintptr{
 
 // Do mounts. What is mounted there already from the same source is left as it is.
 func (m Mount) Do() error {
+	_, err := m.do()
+	return err
+}
+
+// do mounts, and tells whether it had to.
+func (m Mount) do() (mounted bool, err error) {
 	if !filepath.IsAbs(m.Point) || m.Point != filepath.Clean(m.Point) || m.Point == "/" {
-		return fault.Invalidf("mount %s on %q: not an absolute directory below /", m.Source, m.Point)
+		return false, fault.Invalidf("mount %s on %q: not an absolute directory below /", m.Source, m.Point)
 	}
 	mounts, err := mountinfo.Read()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, other := range slices.Backward(mounts) {
 		if other.Point != m.Point {
 			continue
 		}
 		if other.Source == m.Source && !m.Bind {
-			return nil
+			return false, nil
 		}
-		return fault.Preconditionf("mount %s on %s: %s is mounted there: unmount it first", m.Source, m.Point, other.Source)
+		return false, fault.Preconditionf("mount %s on %s: %s is mounted there: unmount it first", m.Source, m.Point, other.Source)
 	}
 	if err := os.MkdirAll(m.Point, 0o755); err != nil {
-		return fmt.Errorf("mount %s: %w", m.Source, err)
+		return false, fmt.Errorf("mount %s: %w", m.Source, err)
 	}
 	bits, words := uintptr(0), []string{}
 	for _, o := range strings.FieldsFunc(m.Options, func(r rune) bool { return r == ',' || r == ' ' }) {
@@ -69,9 +75,68 @@ func (m Mount) Do() error {
 		bits |= unix.MS_BIND
 	}
 	if err := unix.Mount(m.Source, m.Point, m.Filesystem, bits, strings.Join(words, ",")); err != nil {
-		return fmt.Errorf("mount %s on %s (%s): %w", m.Source, m.Point, m.Filesystem, err)
+		return false, fmt.Errorf("mount %s on %s (%s): %w", m.Source, m.Point, m.Filesystem, err)
+	}
+	return true, nil
+}
+
+// Inner is a file system that is mounted inside of another one.
+type Inner struct {
+	Mount        // its Point is set when it is mounted
+	Path  string // as the system that is deployed sees it
+}
+
+// MountAll mounts a root and, in their order, others inside of it. After a failure
+// nothing is mounted that was not before.
+func MountAll(root Mount, inner ...Inner) (err error) {
+	var done []string
+	defer func() {
+		if err == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*busyFor)
+		defer cancel()
+		for _, point := range slices.Backward(done) {
+			err = errors.Join(err, Unmount(ctx, point))
+		}
+	}()
+	mounted, err := root.do()
+	if err != nil {
+		return err
+	}
+	if mounted {
+		done = append(done, root.Point)
+	}
+	for _, m := range inner {
+		path, err := makeInside(root.Point, filepath.Clean("/"+m.Path))
+		if err != nil {
+			return fmt.Errorf("mount %s on %s: %w", m.Source, m.Path, err)
+		}
+		m.Point = filepath.Join(root.Point, path)
+		mounted, err := m.do()
+		if err != nil {
+			return err
+		}
+		if mounted {
+			done = append(done, m.Point)
+		}
 	}
 	return nil
+}
+
+// makeInside makes a directory, and those above it, inside of a root: links are
+// followed inside of it, so that none leads out. It returns where the directory is.
+func makeInside(root, path string) (string, error) {
+	resolved, err := inroot.Resolve(root, path)
+	if err == nil || !errors.Is(err, os.ErrNotExist) || path == "/" {
+		return resolved, err
+	}
+	parent, err := makeInside(root, filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	made := filepath.Join(parent, filepath.Base(path))
+	return made, os.Mkdir(filepath.Join(root, made), 0o755)
 }
 
 // busyFor is how long a file system may be busy before it is detached instead:

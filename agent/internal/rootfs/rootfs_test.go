@@ -99,3 +99,54 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("a device that is not there: %v", err)
 	}
 }
+
+// A root with others inside of it: parents first, links followed inside, and after
+// a failure at each point nothing is left.
+func TestMountAll(t *testing.T) {
+	for failing := -1; failing < 3; failing++ {
+		root := filepath.Join(t.TempDir(), "dest")
+		outside := t.TempDir()
+		inner := []Inner{
+			{Mount{Source: "var", Filesystem: "tmpfs"}, "/var"},
+			{Mount{Source: "lib", Filesystem: "tmpfs"}, "/var/lib/x"},
+			{Mount{Source: "srv", Filesystem: "tmpfs"}, "/srv/data"},
+		}
+		if failing >= 0 {
+			inner[failing].Filesystem = "nosuchfs"
+		}
+		first := Mount{Source: "root", Point: root, Filesystem: "tmpfs"}
+		if err := first.Do(); err != nil {
+			t.Fatal(err)
+		}
+		// An image that links out of itself, as it seems from here.
+		if err := os.MkdirAll(filepath.Join(root, outside), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(outside, filepath.Join(root, "srv")); err != nil {
+			t.Fatal(err)
+		}
+		err := MountAll(first, inner...)
+		if (err != nil) != (failing >= 0) {
+			t.Errorf("failing at %d: %v", failing, err)
+		}
+		want := 4
+		if failing >= 0 {
+			want = 1 // it was there before
+		}
+		if mounts := below(t, root); len(mounts) != want {
+			t.Errorf("failing at %d: mounted are %v", failing, mounts)
+		}
+		if left, _ := os.ReadDir(outside); len(left) > 0 {
+			t.Errorf("made outside of the root: %v", left)
+		}
+		if err := Unmount(t.Context(), root); err != nil {
+			t.Fatal(err)
+		}
+		if failing < 0 {
+			continue
+		}
+		if err := MountAll(first, inner...); err == nil || len(below(t, root)) > 0 {
+			t.Errorf("failing at %d from nothing: %v, left %v", failing, err, below(t, root))
+		}
+	}
+}

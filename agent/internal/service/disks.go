@@ -2,9 +2,14 @@ package service
 
 import (
 	"context"
+	"path/filepath"
+	"strings"
 
 	"kadeploy/agent/internal/disk"
+	"kadeploy/agent/internal/fault"
+	"kadeploy/agent/internal/fstab"
 	"kadeploy/agent/internal/inventory"
+	"kadeploy/agent/internal/mountinfo"
 	"kadeploy/agent/internal/rootfs"
 	agentv1 "kadeploy/proto/agent/v1"
 )
@@ -13,7 +18,14 @@ func (s *Service) host() *disk.Host { return &disk.Host{Log: s.log} }
 
 // target is a Target of the protocol in the words of package disk.
 func target(t *agentv1.Target) disk.Target {
-	return disk.Target{Disk: t.GetDisk(), Partition: int(t.GetPartition()), Label: t.GetLabel()}
+	return disk.Target{Disk: t.GetDisk(), Partition: int(t.GetPartition()), Label: t.GetLabel(), Identity: identity(t.GetIdentity())}
+}
+
+func identity(id *agentv1.DiskIdentity) *disk.Identity {
+	if id == nil {
+		return nil
+	}
+	return &disk.Identity{Path: id.Path, Serials: id.Serials, WWNs: id.Wwns, Size: id.SizeBytes}
 }
 
 // Describe implements agentv1.AgentServer.
@@ -52,14 +64,19 @@ func (s *Service) Describe(context.Context, *agentv1.DescribeRequest) (*agentv1.
 
 // Partition implements agentv1.AgentServer.
 func (s *Service) Partition(ctx context.Context, r *agentv1.PartitionRequest) (*agentv1.PartitionReply, error) {
-	plan := disk.Plan{
-		Disk: disk.Target{Disk: r.Disk}, DiskID: r.DiskId,
+	plans := []disk.Plan{{
+		Disk: disk.Target{Disk: r.Disk, Identity: identity(r.Identity)}, DiskID: r.DiskId, Layout: specs(r.Layout),
 		ExpectSize: r.ExpectSizeBytes, ExpectSerial: r.ExpectSerial,
+	}}
+	for _, o := range r.Others {
+		if len(o.Layout) == 0 {
+			return nil, statusOf(fault.Invalidf("partition %s: no partition of it is named", o.Disk))
+		}
+		plans = append(plans, disk.Plan{
+			Disk: disk.Target{Disk: o.Disk, Identity: identity(o.Identity)}, DiskID: o.DiskId, Layout: specs(o.Layout),
+		})
 	}
-	for _, p := range r.Layout {
-		plan.Layout = append(plan.Layout, disk.Spec{Number: int(p.Number), Label: p.Label, Size: p.SizeBytes, Type: p.Type})
-	}
-	made, err := s.host().Partition(ctx, plan)
+	made, err := s.host().Partition(ctx, plans...)
 	if err != nil {
 		return nil, statusOf(err)
 	}
@@ -68,6 +85,27 @@ func (s *Service) Partition(ctx context.Context, r *agentv1.PartitionRequest) (*
 		reply.Partitions = append(reply.Partitions, &agentv1.Partition{
 			Number: uint32(m.Number), Label: m.Label, Path: m.Path, StartBytes: m.Start, SizeBytes: m.Size, Partuuid: m.UUID,
 		})
+	}
+	return reply, nil
+}
+
+func specs(layout []*agentv1.PartitionSpec) []disk.Spec {
+	var list []disk.Spec
+	for _, p := range layout {
+		list = append(list, disk.Spec{Number: int(p.Number), Label: p.Label, Size: p.SizeBytes, Share: p.Share, Type: p.Type})
+	}
+	return list
+}
+
+// Locate implements agentv1.AgentServer.
+func (s *Service) Locate(_ context.Context, r *agentv1.LocateRequest) (*agentv1.LocateReply, error) {
+	reply := &agentv1.LocateReply{}
+	for _, t := range r.Targets {
+		device, err := s.host().Resolve(target(t))
+		if err != nil {
+			return nil, statusOf(err)
+		}
+		reply.Paths = append(reply.Paths, device.Path)
 	}
 	return reply, nil
 }
@@ -85,23 +123,111 @@ func (s *Service) Format(ctx context.Context, r *agentv1.FormatRequest) (*agentv
 
 // Mount implements agentv1.AgentServer.
 func (s *Service) Mount(_ context.Context, r *agentv1.MountRequest) (*agentv1.MountReply, error) {
-	device, err := s.host().Resolve(target(r.Target))
+	root, err := s.mount(r.Target, r.Filesystem, r.Options)
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	filesystem := r.Filesystem
-	if filesystem == "" {
-		signature, err := disk.Probe(device.Path)
+	root.Point = r.MountPoint
+	var inner []rootfs.Inner
+	for _, in := range r.Inner {
+		m, err := s.mount(in.Target, in.Filesystem, in.Options)
 		if err != nil {
 			return nil, statusOf(err)
 		}
-		filesystem = signature.Type
+		inner = append(inner, rootfs.Inner{Mount: m, Path: in.Path})
 	}
-	m := rootfs.Mount{Source: device.Path, Point: r.MountPoint, Filesystem: filesystem, Options: r.Options}
-	if err := m.Do(); err != nil {
+	if err := rootfs.MountAll(root, inner...); err != nil {
 		return nil, statusOf(err)
 	}
-	return &agentv1.MountReply{Path: device.Path}, nil
+	return &agentv1.MountReply{Path: root.Source}, nil
+}
+
+// mount finds the device of a mount, and what is on it if nobody says so.
+func (s *Service) mount(t *agentv1.Target, filesystem, options string) (rootfs.Mount, error) {
+	device, err := s.host().Resolve(target(t))
+	if err != nil {
+		return rootfs.Mount{}, err
+	}
+	if filesystem == "" {
+		signature, err := disk.Probe(device.Path)
+		if err != nil {
+			return rootfs.Mount{}, err
+		}
+		filesystem = signature.Type
+	}
+	return rootfs.Mount{Source: device.Path, Filesystem: filesystem, Options: options}, nil
+}
+
+// CompleteFstab implements agentv1.AgentServer.
+func (s *Service) CompleteFstab(_ context.Context, r *agentv1.CompleteFstabRequest) (*agentv1.CompleteFstabReply, error) {
+	options := map[string]string{}
+	var swap []*agentv1.Target
+	for _, e := range r.Entries {
+		if e.MountPoint != "" {
+			options[e.MountPoint] = e.Options
+		} else {
+			swap = append(swap, e.Target)
+		}
+	}
+	entries, err := s.mounted(r.Root, options)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	for _, t := range swap {
+		// Swap space that a site's own operation did not make needs no entry.
+		if device, err := s.host().Resolve(target(t)); err == nil {
+			if e, ok := entryOf(device); ok && e.Filesystem == "swap" {
+				entries = append(entries, e)
+			}
+		}
+	}
+	added, err := fstab.Complete(r.Root, entries)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &agentv1.CompleteFstabReply{Added: added}, nil
+}
+
+// mounted are entries for the file systems of disks that are mounted on root and
+// inside of it, whoever has mounted them.
+func (s *Service) mounted(root string, options map[string]string) ([]fstab.Entry, error) {
+	mounts, err := mountinfo.Read()
+	if err != nil {
+		return nil, err
+	}
+	root = filepath.Clean(root)
+	var entries []fstab.Entry
+	for _, m := range mountinfo.Below(mounts, root) {
+		if !strings.HasPrefix(m.Source, "/dev/") || m.Root != "/" {
+			continue
+		}
+		device, err := s.host().Resolve(disk.Target{Disk: m.Source})
+		if err != nil {
+			continue // a volume of the site's, which has its own way of being mounted
+		}
+		if e, ok := entryOf(device); ok {
+			e.Point = "/" + strings.TrimPrefix(strings.TrimPrefix(m.Point, root), "/")
+			e.Options = options[e.Point]
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+// entryOf is an entry for what is on a device; false if nothing is that has a UUID.
+func entryOf(device disk.Device) (fstab.Entry, bool) {
+	signature, err := disk.Probe(device.Path)
+	if err != nil || signature.UUID == "" {
+		return fstab.Entry{}, false
+	}
+	e := fstab.Entry{UUID: signature.UUID, Names: []string{device.Path}, Filesystem: signature.Type}
+	if p := device.Partition; p != nil && p.Label != "" {
+		e.Names = append(e.Names, "PARTLABEL="+p.Label, "/dev/disk/by-partlabel/"+p.Label)
+	}
+	if signature.Label != "" {
+		e.Names = append(e.Names, "LABEL="+signature.Label)
+	}
+	return e, true
 }
 
 // Unmount implements agentv1.AgentServer.

@@ -70,7 +70,7 @@ func (s *Service) sink(ctx context.Context, open *agentv1.ReceiveOpen) (*image.S
 		})
 		return sink, nothing, err
 	case *agentv1.ReceiveOpen_Raw:
-		device, err := s.host().Resolve(target(kind.Raw.Target))
+		device, err := s.host().Vacate(target(kind.Raw.Target))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -40,7 +40,7 @@ func (o *options) check() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything that would be used, as one JSON object (times in nanoseconds, sizes in bytes)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything that would be used, as one JSON object (times in nanoseconds, sizes in bytes, those of partitions as configured)")
 	return cmd
 }
 
@@ -132,6 +132,9 @@ func describeCluster(line func(title, format string, args ...any), c *cluster.Cl
 	}
 	line("cluster "+c.Name, "%s, %s: %s", count(len(c.Nodes), "node", "nodes"), c.Arch, nodeset.Fold(names))
 	line("  disk", "%s", disk(&c.Partitioning))
+	for _, p := range c.Partitioning.Layout {
+		line("", "  %s", p)
+	}
 	line("  mini-OS", "%s, %s", cmp.Or(c.MiniOS.Kernel, "no kernel"), cmp.Or(c.MiniOS.Initrd, "no initrd"))
 	for _, macro := range []struct {
 		name string

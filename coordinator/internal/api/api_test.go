@@ -60,7 +60,7 @@ func TestMalformedRequests(t *testing.T) {
 		{"negative time limit", "POST", "/deployment", `{"nodes":"node-1.lab","timeout_reboot_kexec":"n-9",` + env + `}`, nil, 400, "4", "more than 0"},
 		{"reserved variable", "POST", "/deployment", `{"nodes":"node-1.lab","custom_variables":{"ENV":"x"},` + env + `}`, nil, 400, "4", "reserved"},
 		{"file system", "POST", "/deployment", `{"nodes":"node-1.lab","reformat_tmp_partition":"ntfs",` + env + `}`, nil, 400, "4", "ext4, xfs"},
-		{"whole device of a tar", "POST", "/deployment", `{"nodes":"node-1.lab","block_device":"/dev/vdb",` + env + `}`, nil, 400, "4", "partition"},
+		{"partition of another disk", "POST", "/deployment", `{"nodes":"node-1.lab","block_device":"disk1","deploy_partition":"disk0/PROD",` + env + `}`, nil, 400, "4", "not on disk1"},
 		{"device", "POST", "/deployment", `{"nodes":"node-1.lab","block_device":"$(reboot)",` + env + `}`, nil, 400, "4", "block_device"},
 		{"automaton of one", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"BroadcastEnv":[{"name":"BroadcastEnvDummy"}]},` + env + `}`, nil, 400, "4", "automata"},
 		{"unknown instance", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"BroadcastEnv":[{"name":"X"}]},` + env + `}`, nil, 400, "4", "Parameter 'automata/BroadcastEnv'"},

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"kadeploy/coordinator/internal/apperr"
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -59,7 +61,7 @@ func (s *server) createDeployment(c *call) (any, error) {
 
 var (
 	deviceForm    = regexp.MustCompile(`^[\w/.:-]+$`)
-	partitionForm = regexp.MustCompile(`^\w*$`)
+	partitionForm = regexp.MustCompile(`^(disk[0-9]{1,3}/)?[\w-]*$`)
 )
 
 // readPlace reads where on the disks the environment goes.
@@ -72,6 +74,15 @@ func (s *server) readPlace(c *call, req *workflow.Request) {
 	req.Partition = cmp.Or(c.text("deploy_partition"), c.text("deploy_part"))
 	if !partitionForm.MatchString(req.Partition) {
 		c.fail("deploy_partition", "%q is neither a number nor a label", req.Partition)
+	}
+	if disk, part, both := strings.Cut(req.Partition, "/"); both { // disk1/PROD
+		if req.BlockDevice != "" && req.BlockDevice != disk {
+			c.fail("deploy_partition", "%q is not on %s, which block_device names", req.Partition, req.BlockDevice)
+		}
+		req.Partition = part
+		if !ownDisk(req, disk) {
+			req.BlockDevice = disk
+		}
 	}
 	if c.has("boot_partition") {
 		n := c.integer("boot_partition", 0)
@@ -250,16 +261,27 @@ func (q Query) String() string {
 	return text
 }
 
+// ownDisk tells whether an id is that of every cluster's own disk.
+func ownDisk(req *workflow.Request, id string) bool {
+	return !slices.ContainsFunc(req.Clusters, func(g workflow.ClusterNodes) bool { return g.Cluster.Partitioning.DiskID != id })
+}
+
 // checkTarget checks that the environment can go where it is wanted.
 func checkTarget(req *workflow.Request) error {
 	if req.Env.Arch != "" && !fits(req.Env.Arch, req) {
 		return apperr.New(apperr.InvalidEnvironment, "environment %s is for %s, the nodes are not", req.Env.Name, req.Env.Arch)
 	}
+	if root, _ := layout.RootOf(req.Env.Options.Layout); req.OwnLayout() && req.Partition != "" && req.Partition != root.Label && req.Partition != strconv.Itoa(root.Number) {
+		return apperr.New(apperr.InvalidOption, "environment %s has a layout of its own, in which partition %s (%d) is mounted on /; leave -p out", req.Env.Name, root.Label, root.Number)
+	}
 	if req.BlockDevice == "" || req.Partition != "" {
 		return nil
 	}
-	// A device without a partition: the whole of it.
-	if req.Env.Image.Kind != "dd" {
+	// A device without a partition: the whole of it. Files go to the partition that the cluster's scheme has for them.
+	if req.Env.Image.Kind == "tar" {
+		return nil
+	}
+	if !req.WholeDisk() {
 		return apperr.New(apperr.InvalidOption, "an environment of kind %s needs a partition of %s; choose one with -p", req.Env.Image.Kind, req.BlockDevice)
 	}
 	if req.BootPart == "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -19,6 +20,13 @@ func devices(req *workflow.Request) []func(cl *cluster.Cluster) []string {
 		disk := cmp.Or(req.BlockDevice, cl.Partitioning.BlockDevice)
 		return partitionNames(cl, disk, cmp.Or(req.Partition, strconv.Itoa(cl.Partitioning.Deploy)))
 	}}
+	if req.OwnLayout() { // a user who replaces tables needs the disks
+		for _, disk := range layout.Disks(req.Env.Options.Layout) {
+			all = append(all, func(cl *cluster.Cluster) []string {
+				return diskNames(cl, cmp.Or(disk, req.BlockDevice, cl.Partitioning.BlockDevice))
+			})
+		}
+	}
 	if req.Env.Multipart {
 		for _, p := range req.Env.Options.Partitions {
 			all = append(all, func(*cluster.Cluster) []string { return []string{p.Device} })

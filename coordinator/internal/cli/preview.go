@@ -47,6 +47,9 @@ func previewText(p *workflow.Preview) string {
 			}
 			fmt.Fprintf(&b, "  ERASED on each node: %s %s (%s)\n", what, e.Device, e.By)
 		}
+		for _, p := range c.Layout {
+			fmt.Fprintf(&b, "  partition on each node: %s\n", p)
+		}
 		fmt.Fprintf(&b, "  %-58s %s\n", "", "expected")
 		for i, m := range c.Macros {
 			for k, in := range m.Instances {

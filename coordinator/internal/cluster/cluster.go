@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/customops"
+	"kadeploy/coordinator/internal/layout"
 )
 
 // Site is all clusters that one coordinator serves.
@@ -61,17 +62,19 @@ type Partitioning struct {
 	Prod        int
 	Tmp         int
 	DisableSwap bool
-	Script      []byte // site script; empty: Layout
-	Format      []byte // site script that makes the file system that is deployed on; empty: the agent makes it
-	Layout      []Part // partitions in the order of the disk; empty: the built-in GPT scheme
+	Script      []byte          // site script; empty: Layout
+	Format      []byte          // site script that makes the file system that is deployed on; empty: the agent makes it
+	Layout      []layout.Part   // empty: the built-in GPT scheme
+	Disks       map[string]Disk // by id: disk0, disk1; ids that are not there are given in the order of the disks' places
 }
 
-// Part is one partition of a layout.
-type Part struct {
-	Label  string // role: DEPLOY, PROD, ...
-	Number int
-	Size   uint64 // bytes; 0: what is left
-	Type   string // linux, swap, esp, bios, or a GPT type GUID
+// Disk is what is known of a disk of the cluster's nodes: by what it is found, and
+// what it must be. Empty fields are not looked at.
+type Disk struct {
+	Path    string   // of the device, or a link to it
+	Serials []string // of which it has one; * stands for any characters
+	WWNs    []string // likewise
+	Size    uint64   // bytes, as disks are sold: up to a fiftieth more or less
 }
 
 // MiniOS is what a node boots to be deployed (boot.kernels.deploy).

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kadeploy/coordinator/internal/layout"
 )
 
 // Trusted tells which system on a node's disk is trusted (trusted_deployment).
@@ -72,12 +74,12 @@ func (c *Cluster) TrustedPlace() (disk, label string, number int) {
 
 // Partition finds a partition of the cluster's scheme, by its number or its label.
 func (p *Partitioning) Partition(name string) (label string, number int) {
-	roles := []Part{
+	roles := []layout.Part{
 		{Label: p.DeployLabel, Number: p.Deploy}, {Label: "DEPLOY", Number: p.Deploy}, {Label: "SWAP", Number: p.Swap},
 		{Label: "PROD", Number: p.Prod}, {Label: "TMP", Number: p.Tmp},
 	}
 	n, err := strconv.Atoi(name)
-	for _, r := range append(slices.Clone(p.Layout), roles...) {
+	for _, r := range append(layout.On(p.Layout, ""), roles...) {
 		if r.Label != "" && (err == nil && r.Number == n || err != nil && strings.EqualFold(r.Label, name)) {
 			return r.Label, max(r.Number, 0)
 		}

@@ -1,13 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/tree"
 )
 
@@ -59,8 +60,6 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 	f.close()
 }
 
-var diskID = regexp.MustCompile(`^disk[0-9]+$`)
-
 // Partition numbers of the built-in scheme, which is used when there is no script.
 const (
 	builtinSwap   = 1
@@ -78,11 +77,12 @@ func (l *loader) partitioning(n *tree.Node) cluster.Partitioning {
 		DisableSwap: n.Get("disable_swap").Bool(false),
 		Script:      l.content(n.Get("script")),
 		Format:      l.content(n.Get("formating_script")),
-		Layout:      layout(n.Get("layout")),
+		Disks:       disks(n.Get("disk_path")),
 	}
+	p.Layout = layout.Read(n.Get("layout"), p.DeployLabel)
 	if diskID.MatchString(p.BlockDevice) {
 		p.DiskID = p.BlockDevice
-		p.BlockDevice = n.Get("disk_path").Get(p.DiskID).String(p.BlockDevice)
+		p.BlockDevice = cmp.Or(p.Disks[p.DiskID].Path, p.BlockDevice)
 	}
 	if p.Layout != nil {
 		l.byLabel(n, &p)
@@ -115,10 +115,8 @@ func (l *loader) byLabel(n *tree.Node, p *cluster.Partitioning) {
 	}
 	p.Deploy, p.Swap = numberOf(p.Layout, p.DeployLabel), numberOf(p.Layout, "SWAP")
 	p.Prod, p.Tmp = numberOf(p.Layout, "PROD"), numberOf(p.Layout, "TMP")
-	if p.Deploy < 0 {
-		n.Get("layout").Fail("No partition has the label '%s', which is deployed on", p.DeployLabel)
-	}
-	p.DisableSwap = p.DisableSwap || p.Swap < 0
+	place(n.Get("layout"), p)
+	p.DisableSwap = p.DisableSwap || !slices.ContainsFunc(p.Layout, func(part layout.Part) bool { return part.Filesystem == layout.Swap })
 }
 
 func partition(n *tree.Node, otherwise int) int { return between(n, otherwise, -1, 128) }

@@ -6,6 +6,8 @@ package env
 import (
 	"maps"
 	"slices"
+
+	"kadeploy/coordinator/internal/layout"
 )
 
 // Description is one environment. Fields stand in the order in which they are printed.
@@ -59,9 +61,10 @@ type Boot struct {
 
 // Options are the less usual parts of a description.
 type Options struct {
-	Partitions       []Partition `yaml:"partitions,omitempty" json:"partitions,omitempty"`
-	Kexec            *bool       `yaml:"kexec,omitempty" json:"kexec,omitempty"`
-	TrustPreviousEnv *bool       `yaml:"trust_previous_env,omitempty" json:"trust_previous_env,omitempty"`
+	Partitions       []Partition   `yaml:"partitions,omitempty" json:"partitions,omitempty"`
+	Layout           []layout.Part `yaml:"layout,omitempty" json:"layout,omitempty"` // of the nodes' disks, instead of the cluster's
+	Kexec            *bool         `yaml:"kexec,omitempty" json:"kexec,omitempty"`
+	TrustPreviousEnv *bool         `yaml:"trust_previous_env,omitempty" json:"trust_previous_env,omitempty"`
 }
 
 // Partition maps one partition of a multipart image to a device.
@@ -79,6 +82,7 @@ func (d *Description) Clone() Description {
 	}
 	c.Postinstalls = slices.Clone(d.Postinstalls)
 	c.Options.Partitions = slices.Clone(d.Options.Partitions)
+	c.Options.Layout = slices.Clone(d.Options.Layout)
 	c.CustomVariables = maps.Clone(d.CustomVariables)
 	return c
 }

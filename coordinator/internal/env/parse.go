@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/tree"
 )
 
@@ -138,6 +139,7 @@ func options(n *tree.Node) Options {
 			Device: p.Get("device").Must().String(""),
 		})
 	}
+	o.Layout = layout.Read(n.Get("layout"), "")
 	o.Kexec = choice(n.Get("kexec"))
 	o.TrustPreviousEnv = choice(n.Get("trust_previous_env"))
 	return o

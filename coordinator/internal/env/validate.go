@@ -122,6 +122,12 @@ func (d *Description) checkPartitions() *Error {
 	if d.Multipart && len(d.Options.Partitions) == 0 {
 		return missing("options/partitions")
 	}
+	if len(d.Options.Layout) > 0 && d.Image.Kind != kindTar {
+		return &Error{Field: "options/layout", Reason: fmt.Sprintf("An image of kind %s brings its own file systems: leave the field out", d.Image.Kind)}
+	}
+	if len(d.Options.Layout) > 0 && d.Multipart {
+		return &Error{Field: "options/layout", Reason: "The partitions are given by 'multipart' already: leave one of them out"}
+	}
 	ids, devices := make(map[int]bool), make(map[string]bool)
 	for i, p := range d.Options.Partitions {
 		path := fmt.Sprintf("options/partitions/%d", i)

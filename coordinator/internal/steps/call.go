@@ -71,6 +71,9 @@ func (n nodes) run(ctx context.Context, t *workflow.Task, node, what string, req
 		if err != nil {
 			return nil, err
 		}
+		if err := locate(ctx, t, agent, request.Environment); err != nil {
+			return nil, err
+		}
 		if request.TimeoutMs == 0 {
 			request.TimeoutMs = ownLimit(ctx)
 		}

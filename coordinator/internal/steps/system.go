@@ -64,9 +64,12 @@ func (s installBootloader) do(ctx context.Context, t *workflow.Task, node string
 		if err != nil {
 			return nil, err
 		}
+		if err := locate(ctx, t, agent, environment); err != nil {
+			return nil, err
+		}
 		return agent.InstallBootloader(ctx, &agentv1.InstallBootloaderRequest{
 			Root:       s.ExtractionDir,
-			Disk:       &agentv1.Target{Disk: blockDevice(t)},
+			Disk:       deployedDisk(t),
 			RootTarget: rootTarget(t),
 			Kernel:     boot.Kernel, Initrd: boot.Initrd, KernelParams: kernelParams(t),
 			Hypervisor: boot.Hypervisor, HypervisorParams: boot.HypervisorParams,

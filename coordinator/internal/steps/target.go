@@ -1,34 +1,72 @@
 package steps
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
 	agentv1 "kadeploy/proto/agent/v1"
 )
 
 // blockDevice is the disk that is deployed on: the user's choice, else the cluster's.
+// A disk id is the path that the site gave it, if it did.
 func blockDevice(t *workflow.Task) string {
 	if t.Request.BlockDevice != "" {
-		return t.Request.BlockDevice
+		return pathOf(t, t.Request.BlockDevice)
 	}
 	return t.Cluster.Partitioning.BlockDevice
 }
 
+func pathOf(t *workflow.Task, disk string) string {
+	return cmp.Or(t.Cluster.Partitioning.Disks[disk].Path, disk)
+}
+
 // diskID is the suffix of the labels on the disk that is deployed on.
 func diskID(t *workflow.Task) string {
-	if device := t.Request.BlockDevice; isDiskID(device) {
-		return device
+	if t.Request.BlockDevice != "" {
+		return idOf(t, t.Request.BlockDevice)
 	}
-	if id := t.Cluster.Partitioning.DiskID; id != "" {
-		return id
+	return idOf(t, t.Cluster.Partitioning.BlockDevice)
+}
+
+// idOf is the id of a disk that is named by it or by its path.
+func idOf(t *workflow.Task, disk string) string {
+	p := t.Cluster.Partitioning
+	if isDiskID(disk) {
+		return disk
 	}
-	if device := t.Cluster.Partitioning.BlockDevice; isDiskID(device) {
-		return device
+	for id, known := range p.Disks {
+		if known.Path == disk {
+			return id
+		}
 	}
-	return "disk0"
+	if disk == p.BlockDevice {
+		return cmp.Or(p.DiskID, "disk0")
+	}
+	// Nobody gave it an id: its name tells its labels from those of others.
+	return word(disk[strings.LastIndexByte(disk, '/')+1:])
+}
+
+// onDisk is a disk as agents look for it, with what the site knows of it.
+func onDisk(t *workflow.Task, disk string) *agentv1.Target {
+	target := &agentv1.Target{Disk: pathOf(t, disk)}
+	if known, ok := t.Cluster.Partitioning.Disks[idOf(t, disk)]; ok {
+		target.Identity = &agentv1.DiskIdentity{Path: known.Path, Serials: known.Serials, Wwns: known.WWNs, SizeBytes: known.Size}
+	}
+	return target
+}
+
+// deployedDisk is the disk that is deployed on.
+func deployedDisk(t *workflow.Task) *agentv1.Target { return onDisk(t, blockDevice(t)) }
+
+// partTarget is a partition of the layout.
+func partTarget(t *workflow.Task, p layout.Part) *agentv1.Target {
+	target := onDisk(t, cmp.Or(p.Disk, blockDevice(t)))
+	target.Partition = partitionNumber(p.Number)
+	return target
 }
 
 func isDiskID(device string) bool {
@@ -42,18 +80,11 @@ func isDiskID(device string) bool {
 
 // deployTarget is the partition, or the whole disk, that is deployed on.
 func deployTarget(t *workflow.Task) *agentv1.Target {
-	target := &agentv1.Target{Disk: blockDevice(t)}
-	switch part := t.Request.Partition; {
-	case part == "" && t.Request.BlockDevice != "":
-		// A device without a partition means all of it (contract 1.3).
-	case part == "":
-		target.Partition = partitionNumber(t.Cluster.Partitioning.Deploy)
-	default:
-		if number, err := strconv.ParseUint(part, 10, 32); err == nil {
-			target.Partition = uint32(number)
-		} else {
-			target.Disk, target.Label = diskID(t), part
-		}
+	target := deployedDisk(t)
+	place := t.Request.Place(t.Cluster)
+	target.Partition, target.Label = partitionNumber(place.Number), place.Label
+	if place.Label != "" && target.Identity == nil && (t.Request.BlockDevice == "" || isDiskID(t.Request.BlockDevice)) {
+		target.Disk = diskID(t) // the label is known in full, whichever disk it is on
 	}
 	return target
 }
@@ -100,7 +131,9 @@ func numbered(t *workflow.Task, number int) (target *agentv1.Target, ok bool) {
 	if number <= 0 {
 		return nil, false
 	}
-	return &agentv1.Target{Disk: blockDevice(t), Partition: uint32(number)}, true
+	target = deployedDisk(t)
+	target.Partition = uint32(number)
+	return target, true
 }
 
 func partitionNumber(n int) uint32 { return uint32(max(n, 0)) }
@@ -129,8 +162,8 @@ func labelPath(label, disk string) string {
 // roleOf is the label of a partition of the cluster's scheme.
 func roleOf(t *workflow.Task, number int) (string, bool) {
 	p := t.Cluster.Partitioning
-	for _, part := range p.Layout {
-		if part.Number == number {
+	for _, part := range t.Request.Layout(t.Cluster) {
+		if part.Disk == "" && part.Number == number {
 			return part.Label, true
 		}
 	}

@@ -16,9 +16,10 @@ func task(device string, request workflow.Request) *workflow.Task {
 	return &workflow.Task{
 		Request: &request,
 		Cluster: &cluster.Cluster{
-			Name:         "lab",
-			Partitioning: cluster.Partitioning{BlockDevice: device, Deploy: 3, Swap: 1, Prod: 2, Tmp: 5},
-			UserParams:   "console=ttyS0",
+			Name: "lab",
+			Partitioning: cluster.Partitioning{BlockDevice: device, Deploy: 3, Swap: 1, Prod: 2, Tmp: 5,
+				Disks: map[string]cluster.Disk{"disk2": {Path: "/dev/disk/by-path/x", Size: 5}}},
+			UserParams: "console=ttyS0",
 		},
 	}
 }
@@ -38,6 +39,14 @@ func TestDeployTarget(t *testing.T) {
 		{"-p PROD", "/dev/sda", workflow.Request{Partition: "PROD"}, &agentv1.Target{Disk: "disk0", Label: "PROD"}, "/dev/disk/by-partlabel/KDPL_PROD_disk0"},
 		{"-b disk1 -p TMP", "disk0", workflow.Request{BlockDevice: "disk1", Partition: "TMP"}, &agentv1.Target{Disk: "disk1", Label: "TMP"}, "/dev/disk/by-partlabel/KDPL_TMP_disk1"},
 		{"-b /dev/sdb", "/dev/sda", workflow.Request{BlockDevice: "/dev/sdb"}, &agentv1.Target{Disk: "/dev/sdb"}, "/dev/sdb"},
+		{"-b /dev/sdb -p 2", "/dev/sda", workflow.Request{BlockDevice: "/dev/sdb", Partition: "2"}, &agentv1.Target{Disk: "/dev/sdb", Partition: 2}, "/dev/sdb2"},
+		{"-b /dev/sdb -p PROD", "/dev/sda", workflow.Request{BlockDevice: "/dev/sdb", Partition: "PROD"}, &agentv1.Target{Disk: "/dev/sdb", Label: "PROD"}, "/dev/disk/by-partlabel/KDPL_PROD_sdb"},
+		{"-b disk1, files", "disk0", workflow.Request{BlockDevice: "disk1", Env: &env.Description{Image: env.Image{Kind: "tar"}}}, &agentv1.Target{Disk: "disk1", Partition: 3}, "/dev/disk/by-partlabel/KDPL_DEPLOY_disk1"},
+		{"-b disk7, an image", "disk0", workflow.Request{BlockDevice: "disk7", Env: &env.Description{Image: env.Image{Kind: "dd"}}}, &agentv1.Target{Disk: "disk7"}, "disk7"},
+		{"-b disk2, which is known", "disk0", workflow.Request{BlockDevice: "disk2", Partition: "PROD"},
+			&agentv1.Target{Disk: "/dev/disk/by-path/x", Label: "PROD", Identity: &agentv1.DiskIdentity{Path: "/dev/disk/by-path/x", SizeBytes: 5}}, "/dev/disk/by-partlabel/KDPL_PROD_disk2"},
+		{"its path", "disk0", workflow.Request{BlockDevice: "/dev/disk/by-path/x", Partition: "1"},
+			&agentv1.Target{Disk: "/dev/disk/by-path/x", Partition: 1, Identity: &agentv1.DiskIdentity{Path: "/dev/disk/by-path/x", SizeBytes: 5}}, "/dev/disk/by-path/x-part1"},
 	} {
 		tk := task(c.device, c.request)
 		got := deployTarget(tk)

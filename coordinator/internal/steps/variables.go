@@ -75,8 +75,13 @@ func kernelParams(t *workflow.Task) string {
 	return strings.Join(strings.Fields(params), " ")
 }
 
+// deployNumber is the number of the partition that is deployed on; if it was chosen
+// by a label whose number nobody knows, the label.
 func deployNumber(t *workflow.Task, number int) string {
-	if number == 0 { // chosen by label
+	if number == 0 && t.Request.Partition != "" {
+		if _, known := t.Cluster.Partitioning.Partition(t.Request.Partition); known > 0 && t.Request.BlockDevice == "" && !t.Request.OwnLayout() {
+			return strconv.Itoa(known)
+		}
 		return t.Request.Partition
 	}
 	return strconv.Itoa(number)

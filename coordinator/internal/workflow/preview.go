@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/layout"
 )
 
 // Preview is what a deployment would do: its plan, for people and programs to read
@@ -32,6 +33,7 @@ type PreviewCluster struct {
 	Cluster string         `json:"cluster"`
 	Nodes   []string       `json:"nodes"`
 	Erased  []Erased       `json:"erased"`
+	Layout  []layout.Part  `json:"layout,omitempty"` // partitions that are made; absent: by the site's script, the built-in scheme, or none
 	Macros  []PreviewMacro `json:"macrosteps"`
 	Seconds *float64       `json:"expected_seconds"` // if each macro-step goes well the first way
 }
@@ -82,6 +84,9 @@ func NewPreview(req *Request) (*Preview, error) {
 		c := PreviewCluster{Cluster: part.Cluster.Name, Nodes: part.Nodes, Erased: erased(req, part.Cluster, plan)}
 		for _, m := range plan.Macros {
 			c.Macros = append(c.Macros, previewMacro(m))
+		}
+		if slices.ContainsFunc(c.Erased, func(e Erased) bool { return e.By == CreatePartitionTable }) {
+			c.Layout = req.Layout(part.Cluster)
 		}
 		p.Clusters = append(p.Clusters, c)
 	}
@@ -163,9 +168,20 @@ func erased(req *Request, cl *cluster.Cluster, plan *Plan) []Erased {
 				switch micro.Name {
 				case CreatePartitionTable:
 					add(Erased{disk, true, micro.Name})
+					for _, other := range layout.Disks(req.Layout(cl)) {
+						if other != "" {
+							add(Erased{other, true, micro.Name})
+						}
+					}
 				case FormatTmpPart:
 					add(Erased{partitionOf(disk, strconv.Itoa(cl.Partitioning.Tmp)), false, micro.Name})
 				case FormatSwapPart:
+					if parts := SwapParts(req.Layout(cl)); parts != nil {
+						for _, p := range parts {
+							add(Erased{partitionOf(cmp.Or(p.Disk, disk), strconv.Itoa(p.Number)), false, micro.Name})
+						}
+						break
+					}
 					add(Erased{partitionOf(disk, strconv.Itoa(cl.Partitioning.Swap)), false, micro.Name})
 				case FormatDeployPart, SendEnvironment:
 					for _, e := range destinations(req, cl, disk) {
@@ -181,12 +197,17 @@ func erased(req *Request, cl *cluster.Cluster, plan *Plan) []Erased {
 
 // destinations are where the environment goes.
 func destinations(req *Request, cl *cluster.Cluster, disk string) []Erased {
-	if req.BlockDevice != "" && req.Partition == "" {
+	if req.WholeDisk() {
 		return []Erased{{Device: disk, Whole: true}}
 	}
-	list := []Erased{{Device: partitionOf(disk, cmp.Or(req.Partition, strconv.Itoa(cl.Partitioning.Deploy)))}}
+	list := []Erased{{Device: partitionOf(disk, strconv.Itoa(req.Place(cl).Number))}}
 	if _, err := strconv.Atoi(req.Partition); req.Partition != "" && err != nil {
 		list[0].Device = cmp.Or(req.BlockDevice, cl.Partitioning.DiskID, disk) + "/" + req.Partition
+	}
+	for _, p := range req.Layout(cl) {
+		if req.Env.Image.Kind == "tar" && p.Filesystem != "" && p.Filesystem != layout.Swap {
+			list = append(list, Erased{Device: partitionOf(cmp.Or(p.Disk, disk), strconv.Itoa(p.Number))})
+		}
 	}
 	if req.Env.Multipart {
 		for _, p := range req.Env.Options.Partitions {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kadeploy/coordinator/internal/layout"
 )
 
 // useless tells whether the request makes a micro-step of an instance pointless:
@@ -27,10 +29,20 @@ func (p *planner) useless(instance string, s MicroStep) bool {
 	case FormatDeployPart:
 		return r.Env.Image.Kind != "tar" || p.wholeDevice()
 	case FormatTmpPart:
+		if parts := r.Layout(p.cluster); parts != nil {
+			// What has a file system in the layout is formatted with the others.
+			if tmp, ok := layout.Find(parts, "TMP"); !ok || tmp.Filesystem != "" || tmp.Disk != "" {
+				return true
+			}
+		}
 		return r.ReformatTmp == "" || p.wholeDevice() || r.Env.Multipart || p.cluster.Partitioning.Tmp < 0 || p.deploysOn(p.cluster.Partitioning.Tmp, "TMP")
 	case FormatSwapPart:
 		part := p.cluster.Partitioning
-		return part.DisableSwap || part.Swap < 0 || p.wholeDevice() || r.Env.Multipart || r.Env.OS != "linux" || p.deploysOn(part.Swap, "SWAP")
+		none := part.Swap < 0
+		if parts := r.Layout(p.cluster); parts != nil {
+			none = len(SwapParts(parts)) == 0
+		}
+		return none || part.DisableSwap && !r.OwnLayout() || p.wholeDevice() || r.Env.Multipart || r.Env.OS != "linux" || p.deploysOn(part.Swap, "SWAP")
 	case MountDeployPart:
 		return !p.supported() || !p.mountsIn(instance)
 	case DecompressEnvironment:
@@ -71,10 +83,12 @@ func (p *planner) mountsIn(instance string) bool {
 }
 
 // wholeDevice: the image is written over a whole disk.
-func (p *planner) wholeDevice() bool { return p.req.BlockDevice != "" && p.req.Partition == "" }
+func (p *planner) wholeDevice() bool { return p.req.WholeDisk() }
 
 // bootsItself: the image of a disk need not say which kernel it has.
-func (p *planner) bootsItself() bool { return p.req.Env.Image.Kind != "tar" && p.req.Env.Boot.Kernel == "" }
+func (p *planner) bootsItself() bool {
+	return p.req.Env.Image.Kind != "tar" && p.req.Env.Boot.Kernel == ""
+}
 
 // supported tells whether the mini-OS can mount the environment's file system: it
 // knows it, and where it is. The root of the image of a whole disk is on the partition to boot from.

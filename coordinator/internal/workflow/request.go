@@ -77,7 +77,7 @@ type Request struct {
 
 // BecomesTrusted tells whether what is deployed will be a trusted system of the cluster.
 func (r *Request) BecomesTrusted(c *cluster.Cluster) bool {
-	if r.Kind != Deploy || r.Env == nil || c.Trusted == nil || r.Env.Destructive || !c.Trusted.Trusts(r.User, r.Env.Name, r.EnvOwner) {
+	if r.Kind != Deploy || r.Env == nil || c.Trusted == nil || r.Env.Destructive || r.OwnLayout() || !c.Trusted.Trusts(r.User, r.Env.Name, r.EnvOwner) {
 		return false
 	}
 	disk, label, number := c.TrustedPlace()

@@ -93,6 +93,7 @@ type Target struct {
 	Disk          string                 `protobuf:"bytes,1,opt,name=disk,proto3" json:"disk,omitempty"`
 	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"` // partition number, from 1
 	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`          // role of a labelled partition (DEPLOY, PROD, TMP, SWAP, EFI): KDPL_<label>_<disk id>
+	Identity      *DiskIdentity          `protobuf:"bytes,10,opt,name=identity,proto3" json:"identity,omitempty"`   // what the site knows of the disk
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +149,83 @@ func (x *Target) GetLabel() string {
 	return ""
 }
 
+func (x *Target) GetIdentity() *DiskIdentity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+// DiskIdentity says by what a disk is found, and what it must be. A disk that is
+// another one is refused. Empty fields are not looked at.
+type DiskIdentity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`                             // device, or a link to it; without one the disk is found by the following
+	Serials       []string               `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`                       // it has one of them; * stands for any characters
+	Wwns          []string               `protobuf:"bytes,3,rep,name=wwns,proto3" json:"wwns,omitempty"`                             // likewise
+	SizeBytes     uint64                 `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"` // as disks are sold: up to a fiftieth more or less
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiskIdentity) Reset() {
+	*x = DiskIdentity{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiskIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiskIdentity) ProtoMessage() {}
+
+func (x *DiskIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiskIdentity.ProtoReflect.Descriptor instead.
+func (*DiskIdentity) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DiskIdentity) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *DiskIdentity) GetSerials() []string {
+	if x != nil {
+		return x.Serials
+	}
+	return nil
+}
+
+func (x *DiskIdentity) GetWwns() []string {
+	if x != nil {
+		return x.Wwns
+	}
+	return nil
+}
+
+func (x *DiskIdentity) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -156,7 +234,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[1]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -168,7 +246,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[1]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -181,7 +259,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{2}
 }
 
 type DescribeReply struct {
@@ -202,7 +280,7 @@ type DescribeReply struct {
 
 func (x *DescribeReply) Reset() {
 	*x = DescribeReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[2]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +292,7 @@ func (x *DescribeReply) String() string {
 func (*DescribeReply) ProtoMessage() {}
 
 func (x *DescribeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[2]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +305,7 @@ func (x *DescribeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeReply.ProtoReflect.Descriptor instead.
 func (*DescribeReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *DescribeReply) GetHostname() string {
@@ -316,7 +394,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[3]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +406,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[3]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +419,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Disk) GetPath() string {
@@ -412,7 +490,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[4]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +502,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[4]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +515,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Interface) GetName() string {
@@ -479,7 +557,7 @@ type InstallKeysRequest struct {
 
 func (x *InstallKeysRequest) Reset() {
 	*x = InstallKeysRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +569,7 @@ func (x *InstallKeysRequest) String() string {
 func (*InstallKeysRequest) ProtoMessage() {}
 
 func (x *InstallKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +582,7 @@ func (x *InstallKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallKeysRequest.ProtoReflect.Descriptor instead.
 func (*InstallKeysRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InstallKeysRequest) GetRoot() string {
@@ -536,7 +614,7 @@ type InstallKeysReply struct {
 
 func (x *InstallKeysReply) Reset() {
 	*x = InstallKeysReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +626,7 @@ func (x *InstallKeysReply) String() string {
 func (*InstallKeysReply) ProtoMessage() {}
 
 func (x *InstallKeysReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +639,7 @@ func (x *InstallKeysReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallKeysReply.ProtoReflect.Descriptor instead.
 func (*InstallKeysReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 type PartitionRequest struct {
@@ -571,13 +649,15 @@ type PartitionRequest struct {
 	Layout          []*PartitionSpec       `protobuf:"bytes,3,rep,name=layout,proto3" json:"layout,omitempty"`                                             // empty: the built-in scheme, sized to the disk
 	ExpectSizeBytes uint64                 `protobuf:"varint,4,opt,name=expect_size_bytes,json=expectSizeBytes,proto3" json:"expect_size_bytes,omitempty"` // refuse a disk of another size; 0: not checked
 	ExpectSerial    string                 `protobuf:"bytes,5,opt,name=expect_serial,json=expectSerial,proto3" json:"expect_serial,omitempty"`
+	Identity        *DiskIdentity          `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"`
+	Others          []*DiskLayout          `protobuf:"bytes,7,rep,name=others,proto3" json:"others,omitempty"` // further disks; all are examined before the first one is changed
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PartitionRequest) Reset() {
 	*x = PartitionRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +669,7 @@ func (x *PartitionRequest) String() string {
 func (*PartitionRequest) ProtoMessage() {}
 
 func (x *PartitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +682,7 @@ func (x *PartitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionRequest.ProtoReflect.Descriptor instead.
 func (*PartitionRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PartitionRequest) GetDisk() string {
@@ -640,19 +720,102 @@ func (x *PartitionRequest) GetExpectSerial() string {
 	return ""
 }
 
+func (x *PartitionRequest) GetIdentity() *DiskIdentity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+func (x *PartitionRequest) GetOthers() []*DiskLayout {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+type DiskLayout struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Disk          string                 `protobuf:"bytes,1,opt,name=disk,proto3" json:"disk,omitempty"`
+	DiskId        string                 `protobuf:"bytes,2,opt,name=disk_id,json=diskId,proto3" json:"disk_id,omitempty"`
+	Layout        []*PartitionSpec       `protobuf:"bytes,3,rep,name=layout,proto3" json:"layout,omitempty"`
+	Identity      *DiskIdentity          `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiskLayout) Reset() {
+	*x = DiskLayout{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiskLayout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiskLayout) ProtoMessage() {}
+
+func (x *DiskLayout) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiskLayout.ProtoReflect.Descriptor instead.
+func (*DiskLayout) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DiskLayout) GetDisk() string {
+	if x != nil {
+		return x.Disk
+	}
+	return ""
+}
+
+func (x *DiskLayout) GetDiskId() string {
+	if x != nil {
+		return x.DiskId
+	}
+	return ""
+}
+
+func (x *DiskLayout) GetLayout() []*PartitionSpec {
+	if x != nil {
+		return x.Layout
+	}
+	return nil
+}
+
+func (x *DiskLayout) GetIdentity() *DiskIdentity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
 type PartitionSpec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`                           // role; the name on disk is KDPL_<label>_<disk id>
 	SizeBytes     uint64                 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"` // 0: what is left
 	Type          string                 `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`                             // linux, swap, esp, bios, or a GPT type GUID
+	Share         uint32                 `protobuf:"varint,5,opt,name=share,proto3" json:"share,omitempty"`                          // of the disk, in hundredths of a percent, instead of size_bytes; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartitionSpec) Reset() {
 	*x = PartitionSpec{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +827,7 @@ func (x *PartitionSpec) String() string {
 func (*PartitionSpec) ProtoMessage() {}
 
 func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +840,7 @@ func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionSpec.ProtoReflect.Descriptor instead.
 func (*PartitionSpec) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PartitionSpec) GetNumber() uint32 {
@@ -708,6 +871,13 @@ func (x *PartitionSpec) GetType() string {
 	return ""
 }
 
+func (x *PartitionSpec) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
 type PartitionReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Partitions    []*Partition           `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
@@ -717,7 +887,7 @@ type PartitionReply struct {
 
 func (x *PartitionReply) Reset() {
 	*x = PartitionReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +899,7 @@ func (x *PartitionReply) String() string {
 func (*PartitionReply) ProtoMessage() {}
 
 func (x *PartitionReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +912,7 @@ func (x *PartitionReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionReply.ProtoReflect.Descriptor instead.
 func (*PartitionReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PartitionReply) GetPartitions() []*Partition {
@@ -766,7 +936,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +948,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +961,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Partition) GetNumber() uint32 {
@@ -848,7 +1018,7 @@ type FormatRequest struct {
 
 func (x *FormatRequest) Reset() {
 	*x = FormatRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1030,7 @@ func (x *FormatRequest) String() string {
 func (*FormatRequest) ProtoMessage() {}
 
 func (x *FormatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1043,7 @@ func (x *FormatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormatRequest.ProtoReflect.Descriptor instead.
 func (*FormatRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FormatRequest) GetTarget() *Target {
@@ -914,7 +1084,7 @@ type FormatReply struct {
 
 func (x *FormatReply) Reset() {
 	*x = FormatReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1096,7 @@ func (x *FormatReply) String() string {
 func (*FormatReply) ProtoMessage() {}
 
 func (x *FormatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1109,7 @@ func (x *FormatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormatReply.ProtoReflect.Descriptor instead.
 func (*FormatReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FormatReply) GetPath() string {
@@ -956,19 +1126,108 @@ func (x *FormatReply) GetUuid() string {
 	return ""
 }
 
+type LocateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Targets       []*Target              `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateRequest) Reset() {
+	*x = LocateRequest{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateRequest) ProtoMessage() {}
+
+func (x *LocateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
+func (*LocateRequest) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LocateRequest) GetTargets() []*Target {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+type LocateReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Paths         []string               `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateReply) Reset() {
+	*x = LocateReply{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateReply) ProtoMessage() {}
+
+func (x *LocateReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateReply.ProtoReflect.Descriptor instead.
+func (*LocateReply) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LocateReply) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
 type MountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Target        *Target                `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	MountPoint    string                 `protobuf:"bytes,2,opt,name=mount_point,json=mountPoint,proto3" json:"mount_point,omitempty"`
 	Filesystem    string                 `protobuf:"bytes,3,opt,name=filesystem,proto3" json:"filesystem,omitempty"` // empty: found by its signature
 	Options       string                 `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	Inner         []*InnerMount          `protobuf:"bytes,5,rep,name=inner,proto3" json:"inner,omitempty"` // in this order
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MountRequest) Reset() {
 	*x = MountRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1239,7 @@ func (x *MountRequest) String() string {
 func (*MountRequest) ProtoMessage() {}
 
 func (x *MountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1252,7 @@ func (x *MountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountRequest.ProtoReflect.Descriptor instead.
 func (*MountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MountRequest) GetTarget() *Target {
@@ -1024,6 +1283,81 @@ func (x *MountRequest) GetOptions() string {
 	return ""
 }
 
+func (x *MountRequest) GetInner() []*InnerMount {
+	if x != nil {
+		return x.Inner
+	}
+	return nil
+}
+
+type InnerMount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        *Target                `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // inside of mount_point; links are followed inside of it
+	Filesystem    string                 `protobuf:"bytes,3,opt,name=filesystem,proto3" json:"filesystem,omitempty"`
+	Options       string                 `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InnerMount) Reset() {
+	*x = InnerMount{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InnerMount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InnerMount) ProtoMessage() {}
+
+func (x *InnerMount) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InnerMount.ProtoReflect.Descriptor instead.
+func (*InnerMount) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *InnerMount) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *InnerMount) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *InnerMount) GetFilesystem() string {
+	if x != nil {
+		return x.Filesystem
+	}
+	return ""
+}
+
+func (x *InnerMount) GetOptions() string {
+	if x != nil {
+		return x.Options
+	}
+	return ""
+}
+
 type MountReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1033,7 +1367,7 @@ type MountReply struct {
 
 func (x *MountReply) Reset() {
 	*x = MountReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1379,7 @@ func (x *MountReply) String() string {
 func (*MountReply) ProtoMessage() {}
 
 func (x *MountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1392,7 @@ func (x *MountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountReply.ProtoReflect.Descriptor instead.
 func (*MountReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MountReply) GetPath() string {
@@ -1077,7 +1411,7 @@ type UnmountRequest struct {
 
 func (x *UnmountRequest) Reset() {
 	*x = UnmountRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1423,7 @@ func (x *UnmountRequest) String() string {
 func (*UnmountRequest) ProtoMessage() {}
 
 func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1436,7 @@ func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountRequest.ProtoReflect.Descriptor instead.
 func (*UnmountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UnmountRequest) GetMountPoint() string {
@@ -1120,7 +1454,7 @@ type UnmountReply struct {
 
 func (x *UnmountReply) Reset() {
 	*x = UnmountReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1466,7 @@ func (x *UnmountReply) String() string {
 func (*UnmountReply) ProtoMessage() {}
 
 func (x *UnmountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1479,164 @@ func (x *UnmountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountReply.ProtoReflect.Descriptor instead.
 func (*UnmountReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+}
+
+type CompleteFstabRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Entries       []*FstabEntry          `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteFstabRequest) Reset() {
+	*x = CompleteFstabRequest{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteFstabRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteFstabRequest) ProtoMessage() {}
+
+func (x *CompleteFstabRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteFstabRequest.ProtoReflect.Descriptor instead.
+func (*CompleteFstabRequest) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CompleteFstabRequest) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *CompleteFstabRequest) GetEntries() []*FstabEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// Whatever is mounted at root and inside of it gets an entry; entries here say more.
+type FstabEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        *Target                `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`                           // swap space
+	MountPoint    string                 `protobuf:"bytes,2,opt,name=mount_point,json=mountPoint,proto3" json:"mount_point,omitempty"` // empty: it is swap space
+	Options       string                 `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`                         // of what is mounted there; empty: defaults
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FstabEntry) Reset() {
+	*x = FstabEntry{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FstabEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FstabEntry) ProtoMessage() {}
+
+func (x *FstabEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FstabEntry.ProtoReflect.Descriptor instead.
+func (*FstabEntry) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *FstabEntry) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *FstabEntry) GetMountPoint() string {
+	if x != nil {
+		return x.MountPoint
+	}
+	return ""
+}
+
+func (x *FstabEntry) GetOptions() string {
+	if x != nil {
+		return x.Options
+	}
+	return ""
+}
+
+type CompleteFstabReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Added         []string               `protobuf:"bytes,1,rep,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteFstabReply) Reset() {
+	*x = CompleteFstabReply{}
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteFstabReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteFstabReply) ProtoMessage() {}
+
+func (x *CompleteFstabReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteFstabReply.ProtoReflect.Descriptor instead.
+func (*CompleteFstabReply) Descriptor() ([]byte, []int) {
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CompleteFstabReply) GetAdded() []string {
+	if x != nil {
+		return x.Added
+	}
+	return nil
 }
 
 type ReceiveRequest struct {
@@ -1161,7 +1652,7 @@ type ReceiveRequest struct {
 
 func (x *ReceiveRequest) Reset() {
 	*x = ReceiveRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1664,7 @@ func (x *ReceiveRequest) String() string {
 func (*ReceiveRequest) ProtoMessage() {}
 
 func (x *ReceiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1677,7 @@ func (x *ReceiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReceiveRequest) GetKind() isReceiveRequest_Kind {
@@ -1248,7 +1739,7 @@ type ReceiveOpen struct {
 
 func (x *ReceiveOpen) Reset() {
 	*x = ReceiveOpen{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1751,7 @@ func (x *ReceiveOpen) String() string {
 func (*ReceiveOpen) ProtoMessage() {}
 
 func (x *ReceiveOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1764,7 @@ func (x *ReceiveOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveOpen.ProtoReflect.Descriptor instead.
 func (*ReceiveOpen) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReceiveOpen) GetName() string {
@@ -1387,7 +1878,7 @@ type TarSink struct {
 
 func (x *TarSink) Reset() {
 	*x = TarSink{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1890,7 @@ func (x *TarSink) String() string {
 func (*TarSink) ProtoMessage() {}
 
 func (x *TarSink) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1903,7 @@ func (x *TarSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TarSink.ProtoReflect.Descriptor instead.
 func (*TarSink) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TarSink) GetRoot() string {
@@ -1447,7 +1938,7 @@ type RawSink struct {
 
 func (x *RawSink) Reset() {
 	*x = RawSink{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1950,7 @@ func (x *RawSink) String() string {
 func (*RawSink) ProtoMessage() {}
 
 func (x *RawSink) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1963,7 @@ func (x *RawSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RawSink.ProtoReflect.Descriptor instead.
 func (*RawSink) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RawSink) GetTarget() *Target {
@@ -1509,7 +2000,7 @@ type FsaSink struct {
 
 func (x *FsaSink) Reset() {
 	*x = FsaSink{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +2012,7 @@ func (x *FsaSink) String() string {
 func (*FsaSink) ProtoMessage() {}
 
 func (x *FsaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +2025,7 @@ func (x *FsaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FsaSink.ProtoReflect.Descriptor instead.
 func (*FsaSink) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FsaSink) GetParts() []*FsaPart {
@@ -1568,7 +2059,7 @@ type FsaPart struct {
 
 func (x *FsaPart) Reset() {
 	*x = FsaPart{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +2071,7 @@ func (x *FsaPart) String() string {
 func (*FsaPart) ProtoMessage() {}
 
 func (x *FsaPart) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +2084,7 @@ func (x *FsaPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FsaPart.ProtoReflect.Descriptor instead.
 func (*FsaPart) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FsaPart) GetId() uint32 {
@@ -1627,7 +2118,7 @@ type BlocksSink struct {
 
 func (x *BlocksSink) Reset() {
 	*x = BlocksSink{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2130,7 @@ func (x *BlocksSink) String() string {
 func (*BlocksSink) ProtoMessage() {}
 
 func (x *BlocksSink) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2143,7 @@ func (x *BlocksSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlocksSink.ProtoReflect.Descriptor instead.
 func (*BlocksSink) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BlocksSink) GetTarget() *Target {
@@ -1700,7 +2191,7 @@ type FileSink struct {
 
 func (x *FileSink) Reset() {
 	*x = FileSink{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +2203,7 @@ func (x *FileSink) String() string {
 func (*FileSink) ProtoMessage() {}
 
 func (x *FileSink) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +2216,7 @@ func (x *FileSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSink.ProtoReflect.Descriptor instead.
 func (*FileSink) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FileSink) GetPath() string {
@@ -1755,7 +2246,7 @@ type ReceiveReply struct {
 
 func (x *ReceiveReply) Reset() {
 	*x = ReceiveReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +2258,7 @@ func (x *ReceiveReply) String() string {
 func (*ReceiveReply) ProtoMessage() {}
 
 func (x *ReceiveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +2271,7 @@ func (x *ReceiveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveReply.ProtoReflect.Descriptor instead.
 func (*ReceiveReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReceiveReply) GetKind() isReceiveReply_Kind {
@@ -1836,7 +2327,7 @@ type ReceiveDone struct {
 
 func (x *ReceiveDone) Reset() {
 	*x = ReceiveDone{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2339,7 @@ func (x *ReceiveDone) String() string {
 func (*ReceiveDone) ProtoMessage() {}
 
 func (x *ReceiveDone) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2352,7 @@ func (x *ReceiveDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveDone.ProtoReflect.Descriptor instead.
 func (*ReceiveDone) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReceiveDone) GetConsumedBytes() uint64 {
@@ -1910,7 +2401,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2413,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2426,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RunRequest) GetWhat() isRunRequest_What {
@@ -2028,7 +2519,7 @@ type RunReply struct {
 
 func (x *RunReply) Reset() {
 	*x = RunReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2531,7 @@ func (x *RunReply) String() string {
 func (*RunReply) ProtoMessage() {}
 
 func (x *RunReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2544,7 @@ func (x *RunReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
 func (*RunReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RunReply) GetKind() isRunReply_Kind {
@@ -2122,7 +2613,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2625,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2638,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Exit) GetStatus() int32 {
@@ -2177,7 +2668,7 @@ type PutFileRequest struct {
 
 func (x *PutFileRequest) Reset() {
 	*x = PutFileRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2680,7 @@ func (x *PutFileRequest) String() string {
 func (*PutFileRequest) ProtoMessage() {}
 
 func (x *PutFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2693,7 @@ func (x *PutFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileRequest.ProtoReflect.Descriptor instead.
 func (*PutFileRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PutFileRequest) GetKind() isPutFileRequest_Kind {
@@ -2256,7 +2747,7 @@ type PutFileOpen struct {
 
 func (x *PutFileOpen) Reset() {
 	*x = PutFileOpen{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2759,7 @@ func (x *PutFileOpen) String() string {
 func (*PutFileOpen) ProtoMessage() {}
 
 func (x *PutFileOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2772,7 @@ func (x *PutFileOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileOpen.ProtoReflect.Descriptor instead.
 func (*PutFileOpen) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PutFileOpen) GetPath() string {
@@ -2307,7 +2798,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2810,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2823,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutFileReply) GetSizeBytes() uint64 {
@@ -2353,7 +2844,7 @@ type CheckKernelRequest struct {
 
 func (x *CheckKernelRequest) Reset() {
 	*x = CheckKernelRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2856,7 @@ func (x *CheckKernelRequest) String() string {
 func (*CheckKernelRequest) ProtoMessage() {}
 
 func (x *CheckKernelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2869,7 @@ func (x *CheckKernelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckKernelRequest.ProtoReflect.Descriptor instead.
 func (*CheckKernelRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckKernelRequest) GetRoot() string {
@@ -2413,7 +2904,7 @@ type CheckKernelReply struct {
 
 func (x *CheckKernelReply) Reset() {
 	*x = CheckKernelReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2916,7 @@ func (x *CheckKernelReply) String() string {
 func (*CheckKernelReply) ProtoMessage() {}
 
 func (x *CheckKernelReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2929,7 @@ func (x *CheckKernelReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckKernelReply.ProtoReflect.Descriptor instead.
 func (*CheckKernelReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CheckKernelReply) GetKernel() string {
@@ -2479,7 +2970,7 @@ type InstallBootloaderRequest struct {
 
 func (x *InstallBootloaderRequest) Reset() {
 	*x = InstallBootloaderRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2982,7 @@ func (x *InstallBootloaderRequest) String() string {
 func (*InstallBootloaderRequest) ProtoMessage() {}
 
 func (x *InstallBootloaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2995,7 @@ func (x *InstallBootloaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallBootloaderRequest.ProtoReflect.Descriptor instead.
 func (*InstallBootloaderRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *InstallBootloaderRequest) GetRoot() string {
@@ -2583,7 +3074,7 @@ type KexecRequest struct {
 
 func (x *KexecRequest) Reset() {
 	*x = KexecRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +3086,7 @@ func (x *KexecRequest) String() string {
 func (*KexecRequest) ProtoMessage() {}
 
 func (x *KexecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +3099,7 @@ func (x *KexecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KexecRequest.ProtoReflect.Descriptor instead.
 func (*KexecRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *KexecRequest) GetRoot() string {
@@ -2655,7 +3146,7 @@ type KexecReply struct {
 
 func (x *KexecReply) Reset() {
 	*x = KexecReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +3158,7 @@ func (x *KexecReply) String() string {
 func (*KexecReply) ProtoMessage() {}
 
 func (x *KexecReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +3171,7 @@ func (x *KexecReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KexecReply.ProtoReflect.Descriptor instead.
 func (*KexecReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *KexecReply) GetCommandLine() string {
@@ -2699,7 +3190,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +3202,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +3215,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RebootRequest) GetPowerOff() bool {
@@ -2742,7 +3233,7 @@ type RebootReply struct {
 
 func (x *RebootReply) Reset() {
 	*x = RebootReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +3245,7 @@ func (x *RebootReply) String() string {
 func (*RebootReply) ProtoMessage() {}
 
 func (x *RebootReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +3258,7 @@ func (x *RebootReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootReply.ProtoReflect.Descriptor instead.
 func (*RebootReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{39}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{47}
 }
 
 type LogRequest struct {
@@ -2779,7 +3270,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3282,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3295,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{40}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LogRequest) GetMaxBytes() uint32 {
@@ -2823,7 +3314,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +3326,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_agent_v1_agent_proto_msgTypes[41]
+	mi := &file_proto_agent_v1_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +3339,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{41}
+	return file_proto_agent_v1_agent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LogReply) GetText() string {
@@ -2862,11 +3353,19 @@ var File_proto_agent_v1_agent_proto protoreflect.FileDescriptor
 
 const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1aproto/agent/v1/agent.proto\x12\x11kadeploy.agent.v1\"P\n" +
+	"\x1aproto/agent/v1/agent.proto\x12\x11kadeploy.agent.v1\"\x8d\x01\n" +
 	"\x06Target\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\tR\x04disk\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05label\x18\x03 \x01(\tR\x05label\"\x11\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12;\n" +
+	"\bidentity\x18\n" +
+	" \x01(\v2\x1f.kadeploy.agent.v1.DiskIdentityR\bidentity\"o\n" +
+	"\fDiskIdentity\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
+	"\aserials\x18\x02 \x03(\tR\aserials\x12\x12\n" +
+	"\x04wwns\x18\x03 \x03(\tR\x04wwns\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x04 \x01(\x04R\tsizeBytes\"\x11\n" +
 	"\x0fDescribeRequest\"\x99\x03\n" +
 	"\rDescribeReply\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12#\n" +
@@ -2903,19 +3402,28 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
 	"\x04keys\x18\x02 \x01(\fR\x04keys\x12\x18\n" +
 	"\areplace\x18\x03 \x01(\bR\areplace\"\x12\n" +
-	"\x10InstallKeysReply\"\xca\x01\n" +
+	"\x10InstallKeysReply\"\xbe\x02\n" +
 	"\x10PartitionRequest\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\tR\x04disk\x12\x17\n" +
 	"\adisk_id\x18\x02 \x01(\tR\x06diskId\x128\n" +
 	"\x06layout\x18\x03 \x03(\v2 .kadeploy.agent.v1.PartitionSpecR\x06layout\x12*\n" +
 	"\x11expect_size_bytes\x18\x04 \x01(\x04R\x0fexpectSizeBytes\x12#\n" +
-	"\rexpect_serial\x18\x05 \x01(\tR\fexpectSerial\"p\n" +
+	"\rexpect_serial\x18\x05 \x01(\tR\fexpectSerial\x12;\n" +
+	"\bidentity\x18\x06 \x01(\v2\x1f.kadeploy.agent.v1.DiskIdentityR\bidentity\x125\n" +
+	"\x06others\x18\a \x03(\v2\x1d.kadeploy.agent.v1.DiskLayoutR\x06others\"\xb0\x01\n" +
+	"\n" +
+	"DiskLayout\x12\x12\n" +
+	"\x04disk\x18\x01 \x01(\tR\x04disk\x12\x17\n" +
+	"\adisk_id\x18\x02 \x01(\tR\x06diskId\x128\n" +
+	"\x06layout\x18\x03 \x03(\v2 .kadeploy.agent.v1.PartitionSpecR\x06layout\x12;\n" +
+	"\bidentity\x18\x04 \x01(\v2\x1f.kadeploy.agent.v1.DiskIdentityR\bidentity\"\x86\x01\n" +
 	"\rPartitionSpec\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes\x12\x12\n" +
-	"\x04type\x18\x04 \x01(\tR\x04type\"N\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x14\n" +
+	"\x05share\x18\x05 \x01(\rR\x05share\"N\n" +
 	"\x0ePartitionReply\x12<\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\x1c.kadeploy.agent.v1.PartitionR\n" +
@@ -2938,11 +3446,24 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x05label\x18\x04 \x01(\tR\x05label\"5\n" +
 	"\vFormatReply\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
-	"\x04uuid\x18\x02 \x01(\tR\x04uuid\"\x9c\x01\n" +
+	"\x04uuid\x18\x02 \x01(\tR\x04uuid\"D\n" +
+	"\rLocateRequest\x123\n" +
+	"\atargets\x18\x01 \x03(\v2\x19.kadeploy.agent.v1.TargetR\atargets\"#\n" +
+	"\vLocateReply\x12\x14\n" +
+	"\x05paths\x18\x01 \x03(\tR\x05paths\"\xd1\x01\n" +
 	"\fMountRequest\x121\n" +
 	"\x06target\x18\x01 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\x12\x1f\n" +
 	"\vmount_point\x18\x02 \x01(\tR\n" +
 	"mountPoint\x12\x1e\n" +
+	"\n" +
+	"filesystem\x18\x03 \x01(\tR\n" +
+	"filesystem\x12\x18\n" +
+	"\aoptions\x18\x04 \x01(\tR\aoptions\x123\n" +
+	"\x05inner\x18\x05 \x03(\v2\x1d.kadeploy.agent.v1.InnerMountR\x05inner\"\x8d\x01\n" +
+	"\n" +
+	"InnerMount\x121\n" +
+	"\x06target\x18\x01 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1e\n" +
 	"\n" +
 	"filesystem\x18\x03 \x01(\tR\n" +
 	"filesystem\x12\x18\n" +
@@ -2953,7 +3474,18 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x0eUnmountRequest\x12\x1f\n" +
 	"\vmount_point\x18\x01 \x01(\tR\n" +
 	"mountPoint\"\x0e\n" +
-	"\fUnmountReply\"j\n" +
+	"\fUnmountReply\"c\n" +
+	"\x14CompleteFstabRequest\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x127\n" +
+	"\aentries\x18\x02 \x03(\v2\x1d.kadeploy.agent.v1.FstabEntryR\aentries\"z\n" +
+	"\n" +
+	"FstabEntry\x121\n" +
+	"\x06target\x18\x01 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\x12\x1f\n" +
+	"\vmount_point\x18\x02 \x01(\tR\n" +
+	"mountPoint\x12\x18\n" +
+	"\aoptions\x18\x04 \x01(\tR\aoptions\"*\n" +
+	"\x12CompleteFstabReply\x12\x14\n" +
+	"\x05added\x18\x01 \x03(\tR\x05added\"j\n" +
 	"\x0eReceiveRequest\x124\n" +
 	"\x04open\x18\x01 \x01(\v2\x1e.kadeploy.agent.v1.ReceiveOpenH\x00R\x04open\x12\x1a\n" +
 	"\acontrol\x18\x02 \x01(\fH\x00R\acontrolB\x06\n" +
@@ -3080,14 +3612,17 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\bFirmware\x12\x18\n" +
 	"\x14FIRMWARE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rFIRMWARE_BIOS\x10\x01\x12\x11\n" +
-	"\rFIRMWARE_UEFI\x10\x022\xea\b\n" +
+	"\rFIRMWARE_UEFI\x10\x022\x97\n" +
+	"\n" +
 	"\x05Agent\x12P\n" +
 	"\bDescribe\x12\".kadeploy.agent.v1.DescribeRequest\x1a .kadeploy.agent.v1.DescribeReply\x12Y\n" +
 	"\vInstallKeys\x12%.kadeploy.agent.v1.InstallKeysRequest\x1a#.kadeploy.agent.v1.InstallKeysReply\x12S\n" +
 	"\tPartition\x12#.kadeploy.agent.v1.PartitionRequest\x1a!.kadeploy.agent.v1.PartitionReply\x12J\n" +
-	"\x06Format\x12 .kadeploy.agent.v1.FormatRequest\x1a\x1e.kadeploy.agent.v1.FormatReply\x12G\n" +
+	"\x06Format\x12 .kadeploy.agent.v1.FormatRequest\x1a\x1e.kadeploy.agent.v1.FormatReply\x12J\n" +
+	"\x06Locate\x12 .kadeploy.agent.v1.LocateRequest\x1a\x1e.kadeploy.agent.v1.LocateReply\x12G\n" +
 	"\x05Mount\x12\x1f.kadeploy.agent.v1.MountRequest\x1a\x1d.kadeploy.agent.v1.MountReply\x12M\n" +
-	"\aUnmount\x12!.kadeploy.agent.v1.UnmountRequest\x1a\x1f.kadeploy.agent.v1.UnmountReply\x12Q\n" +
+	"\aUnmount\x12!.kadeploy.agent.v1.UnmountRequest\x1a\x1f.kadeploy.agent.v1.UnmountReply\x12_\n" +
+	"\rCompleteFstab\x12'.kadeploy.agent.v1.CompleteFstabRequest\x1a%.kadeploy.agent.v1.CompleteFstabReply\x12Q\n" +
 	"\aReceive\x12!.kadeploy.agent.v1.ReceiveRequest\x1a\x1f.kadeploy.agent.v1.ReceiveReply(\x010\x01\x12C\n" +
 	"\x03Run\x12\x1d.kadeploy.agent.v1.RunRequest\x1a\x1b.kadeploy.agent.v1.RunReply0\x01\x12O\n" +
 	"\aPutFile\x12!.kadeploy.agent.v1.PutFileRequest\x1a\x1f.kadeploy.agent.v1.PutFileReply(\x01\x12Y\n" +
@@ -3110,114 +3645,136 @@ func file_proto_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_proto_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_proto_agent_v1_agent_proto_goTypes = []any{
 	(Firmware)(0),                    // 0: kadeploy.agent.v1.Firmware
 	(*Target)(nil),                   // 1: kadeploy.agent.v1.Target
-	(*DescribeRequest)(nil),          // 2: kadeploy.agent.v1.DescribeRequest
-	(*DescribeReply)(nil),            // 3: kadeploy.agent.v1.DescribeReply
-	(*Disk)(nil),                     // 4: kadeploy.agent.v1.Disk
-	(*Interface)(nil),                // 5: kadeploy.agent.v1.Interface
-	(*InstallKeysRequest)(nil),       // 6: kadeploy.agent.v1.InstallKeysRequest
-	(*InstallKeysReply)(nil),         // 7: kadeploy.agent.v1.InstallKeysReply
-	(*PartitionRequest)(nil),         // 8: kadeploy.agent.v1.PartitionRequest
-	(*PartitionSpec)(nil),            // 9: kadeploy.agent.v1.PartitionSpec
-	(*PartitionReply)(nil),           // 10: kadeploy.agent.v1.PartitionReply
-	(*Partition)(nil),                // 11: kadeploy.agent.v1.Partition
-	(*FormatRequest)(nil),            // 12: kadeploy.agent.v1.FormatRequest
-	(*FormatReply)(nil),              // 13: kadeploy.agent.v1.FormatReply
-	(*MountRequest)(nil),             // 14: kadeploy.agent.v1.MountRequest
-	(*MountReply)(nil),               // 15: kadeploy.agent.v1.MountReply
-	(*UnmountRequest)(nil),           // 16: kadeploy.agent.v1.UnmountRequest
-	(*UnmountReply)(nil),             // 17: kadeploy.agent.v1.UnmountReply
-	(*ReceiveRequest)(nil),           // 18: kadeploy.agent.v1.ReceiveRequest
-	(*ReceiveOpen)(nil),              // 19: kadeploy.agent.v1.ReceiveOpen
-	(*TarSink)(nil),                  // 20: kadeploy.agent.v1.TarSink
-	(*RawSink)(nil),                  // 21: kadeploy.agent.v1.RawSink
-	(*FsaSink)(nil),                  // 22: kadeploy.agent.v1.FsaSink
-	(*FsaPart)(nil),                  // 23: kadeploy.agent.v1.FsaPart
-	(*BlocksSink)(nil),               // 24: kadeploy.agent.v1.BlocksSink
-	(*FileSink)(nil),                 // 25: kadeploy.agent.v1.FileSink
-	(*ReceiveReply)(nil),             // 26: kadeploy.agent.v1.ReceiveReply
-	(*ReceiveDone)(nil),              // 27: kadeploy.agent.v1.ReceiveDone
-	(*RunRequest)(nil),               // 28: kadeploy.agent.v1.RunRequest
-	(*RunReply)(nil),                 // 29: kadeploy.agent.v1.RunReply
-	(*Exit)(nil),                     // 30: kadeploy.agent.v1.Exit
-	(*PutFileRequest)(nil),           // 31: kadeploy.agent.v1.PutFileRequest
-	(*PutFileOpen)(nil),              // 32: kadeploy.agent.v1.PutFileOpen
-	(*PutFileReply)(nil),             // 33: kadeploy.agent.v1.PutFileReply
-	(*CheckKernelRequest)(nil),       // 34: kadeploy.agent.v1.CheckKernelRequest
-	(*CheckKernelReply)(nil),         // 35: kadeploy.agent.v1.CheckKernelReply
-	(*InstallBootloaderRequest)(nil), // 36: kadeploy.agent.v1.InstallBootloaderRequest
-	(*KexecRequest)(nil),             // 37: kadeploy.agent.v1.KexecRequest
-	(*KexecReply)(nil),               // 38: kadeploy.agent.v1.KexecReply
-	(*RebootRequest)(nil),            // 39: kadeploy.agent.v1.RebootRequest
-	(*RebootReply)(nil),              // 40: kadeploy.agent.v1.RebootReply
-	(*LogRequest)(nil),               // 41: kadeploy.agent.v1.LogRequest
-	(*LogReply)(nil),                 // 42: kadeploy.agent.v1.LogReply
-	nil,                              // 43: kadeploy.agent.v1.RunRequest.EnvironmentEntry
-	nil,                              // 44: kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
+	(*DiskIdentity)(nil),             // 2: kadeploy.agent.v1.DiskIdentity
+	(*DescribeRequest)(nil),          // 3: kadeploy.agent.v1.DescribeRequest
+	(*DescribeReply)(nil),            // 4: kadeploy.agent.v1.DescribeReply
+	(*Disk)(nil),                     // 5: kadeploy.agent.v1.Disk
+	(*Interface)(nil),                // 6: kadeploy.agent.v1.Interface
+	(*InstallKeysRequest)(nil),       // 7: kadeploy.agent.v1.InstallKeysRequest
+	(*InstallKeysReply)(nil),         // 8: kadeploy.agent.v1.InstallKeysReply
+	(*PartitionRequest)(nil),         // 9: kadeploy.agent.v1.PartitionRequest
+	(*DiskLayout)(nil),               // 10: kadeploy.agent.v1.DiskLayout
+	(*PartitionSpec)(nil),            // 11: kadeploy.agent.v1.PartitionSpec
+	(*PartitionReply)(nil),           // 12: kadeploy.agent.v1.PartitionReply
+	(*Partition)(nil),                // 13: kadeploy.agent.v1.Partition
+	(*FormatRequest)(nil),            // 14: kadeploy.agent.v1.FormatRequest
+	(*FormatReply)(nil),              // 15: kadeploy.agent.v1.FormatReply
+	(*LocateRequest)(nil),            // 16: kadeploy.agent.v1.LocateRequest
+	(*LocateReply)(nil),              // 17: kadeploy.agent.v1.LocateReply
+	(*MountRequest)(nil),             // 18: kadeploy.agent.v1.MountRequest
+	(*InnerMount)(nil),               // 19: kadeploy.agent.v1.InnerMount
+	(*MountReply)(nil),               // 20: kadeploy.agent.v1.MountReply
+	(*UnmountRequest)(nil),           // 21: kadeploy.agent.v1.UnmountRequest
+	(*UnmountReply)(nil),             // 22: kadeploy.agent.v1.UnmountReply
+	(*CompleteFstabRequest)(nil),     // 23: kadeploy.agent.v1.CompleteFstabRequest
+	(*FstabEntry)(nil),               // 24: kadeploy.agent.v1.FstabEntry
+	(*CompleteFstabReply)(nil),       // 25: kadeploy.agent.v1.CompleteFstabReply
+	(*ReceiveRequest)(nil),           // 26: kadeploy.agent.v1.ReceiveRequest
+	(*ReceiveOpen)(nil),              // 27: kadeploy.agent.v1.ReceiveOpen
+	(*TarSink)(nil),                  // 28: kadeploy.agent.v1.TarSink
+	(*RawSink)(nil),                  // 29: kadeploy.agent.v1.RawSink
+	(*FsaSink)(nil),                  // 30: kadeploy.agent.v1.FsaSink
+	(*FsaPart)(nil),                  // 31: kadeploy.agent.v1.FsaPart
+	(*BlocksSink)(nil),               // 32: kadeploy.agent.v1.BlocksSink
+	(*FileSink)(nil),                 // 33: kadeploy.agent.v1.FileSink
+	(*ReceiveReply)(nil),             // 34: kadeploy.agent.v1.ReceiveReply
+	(*ReceiveDone)(nil),              // 35: kadeploy.agent.v1.ReceiveDone
+	(*RunRequest)(nil),               // 36: kadeploy.agent.v1.RunRequest
+	(*RunReply)(nil),                 // 37: kadeploy.agent.v1.RunReply
+	(*Exit)(nil),                     // 38: kadeploy.agent.v1.Exit
+	(*PutFileRequest)(nil),           // 39: kadeploy.agent.v1.PutFileRequest
+	(*PutFileOpen)(nil),              // 40: kadeploy.agent.v1.PutFileOpen
+	(*PutFileReply)(nil),             // 41: kadeploy.agent.v1.PutFileReply
+	(*CheckKernelRequest)(nil),       // 42: kadeploy.agent.v1.CheckKernelRequest
+	(*CheckKernelReply)(nil),         // 43: kadeploy.agent.v1.CheckKernelReply
+	(*InstallBootloaderRequest)(nil), // 44: kadeploy.agent.v1.InstallBootloaderRequest
+	(*KexecRequest)(nil),             // 45: kadeploy.agent.v1.KexecRequest
+	(*KexecReply)(nil),               // 46: kadeploy.agent.v1.KexecReply
+	(*RebootRequest)(nil),            // 47: kadeploy.agent.v1.RebootRequest
+	(*RebootReply)(nil),              // 48: kadeploy.agent.v1.RebootReply
+	(*LogRequest)(nil),               // 49: kadeploy.agent.v1.LogRequest
+	(*LogReply)(nil),                 // 50: kadeploy.agent.v1.LogReply
+	nil,                              // 51: kadeploy.agent.v1.RunRequest.EnvironmentEntry
+	nil,                              // 52: kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
 }
 var file_proto_agent_v1_agent_proto_depIdxs = []int32{
-	0,  // 0: kadeploy.agent.v1.DescribeReply.firmware:type_name -> kadeploy.agent.v1.Firmware
-	4,  // 1: kadeploy.agent.v1.DescribeReply.disks:type_name -> kadeploy.agent.v1.Disk
-	5,  // 2: kadeploy.agent.v1.DescribeReply.interfaces:type_name -> kadeploy.agent.v1.Interface
-	9,  // 3: kadeploy.agent.v1.PartitionRequest.layout:type_name -> kadeploy.agent.v1.PartitionSpec
-	11, // 4: kadeploy.agent.v1.PartitionReply.partitions:type_name -> kadeploy.agent.v1.Partition
-	1,  // 5: kadeploy.agent.v1.FormatRequest.target:type_name -> kadeploy.agent.v1.Target
-	1,  // 6: kadeploy.agent.v1.MountRequest.target:type_name -> kadeploy.agent.v1.Target
-	19, // 7: kadeploy.agent.v1.ReceiveRequest.open:type_name -> kadeploy.agent.v1.ReceiveOpen
-	20, // 8: kadeploy.agent.v1.ReceiveOpen.tar:type_name -> kadeploy.agent.v1.TarSink
-	21, // 9: kadeploy.agent.v1.ReceiveOpen.raw:type_name -> kadeploy.agent.v1.RawSink
-	25, // 10: kadeploy.agent.v1.ReceiveOpen.file:type_name -> kadeploy.agent.v1.FileSink
-	24, // 11: kadeploy.agent.v1.ReceiveOpen.blocks:type_name -> kadeploy.agent.v1.BlocksSink
-	22, // 12: kadeploy.agent.v1.ReceiveOpen.fsa:type_name -> kadeploy.agent.v1.FsaSink
-	1,  // 13: kadeploy.agent.v1.RawSink.target:type_name -> kadeploy.agent.v1.Target
-	23, // 14: kadeploy.agent.v1.FsaSink.parts:type_name -> kadeploy.agent.v1.FsaPart
-	1,  // 15: kadeploy.agent.v1.FsaSink.scratch:type_name -> kadeploy.agent.v1.Target
-	1,  // 16: kadeploy.agent.v1.FsaPart.target:type_name -> kadeploy.agent.v1.Target
-	1,  // 17: kadeploy.agent.v1.BlocksSink.target:type_name -> kadeploy.agent.v1.Target
-	27, // 18: kadeploy.agent.v1.ReceiveReply.done:type_name -> kadeploy.agent.v1.ReceiveDone
-	43, // 19: kadeploy.agent.v1.RunRequest.environment:type_name -> kadeploy.agent.v1.RunRequest.EnvironmentEntry
-	30, // 20: kadeploy.agent.v1.RunReply.exit:type_name -> kadeploy.agent.v1.Exit
-	32, // 21: kadeploy.agent.v1.PutFileRequest.open:type_name -> kadeploy.agent.v1.PutFileOpen
-	1,  // 22: kadeploy.agent.v1.InstallBootloaderRequest.disk:type_name -> kadeploy.agent.v1.Target
-	1,  // 23: kadeploy.agent.v1.InstallBootloaderRequest.root_target:type_name -> kadeploy.agent.v1.Target
-	44, // 24: kadeploy.agent.v1.InstallBootloaderRequest.environment:type_name -> kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
-	1,  // 25: kadeploy.agent.v1.KexecRequest.root_target:type_name -> kadeploy.agent.v1.Target
-	2,  // 26: kadeploy.agent.v1.Agent.Describe:input_type -> kadeploy.agent.v1.DescribeRequest
-	6,  // 27: kadeploy.agent.v1.Agent.InstallKeys:input_type -> kadeploy.agent.v1.InstallKeysRequest
-	8,  // 28: kadeploy.agent.v1.Agent.Partition:input_type -> kadeploy.agent.v1.PartitionRequest
-	12, // 29: kadeploy.agent.v1.Agent.Format:input_type -> kadeploy.agent.v1.FormatRequest
-	14, // 30: kadeploy.agent.v1.Agent.Mount:input_type -> kadeploy.agent.v1.MountRequest
-	16, // 31: kadeploy.agent.v1.Agent.Unmount:input_type -> kadeploy.agent.v1.UnmountRequest
-	18, // 32: kadeploy.agent.v1.Agent.Receive:input_type -> kadeploy.agent.v1.ReceiveRequest
-	28, // 33: kadeploy.agent.v1.Agent.Run:input_type -> kadeploy.agent.v1.RunRequest
-	31, // 34: kadeploy.agent.v1.Agent.PutFile:input_type -> kadeploy.agent.v1.PutFileRequest
-	34, // 35: kadeploy.agent.v1.Agent.CheckKernel:input_type -> kadeploy.agent.v1.CheckKernelRequest
-	36, // 36: kadeploy.agent.v1.Agent.InstallBootloader:input_type -> kadeploy.agent.v1.InstallBootloaderRequest
-	37, // 37: kadeploy.agent.v1.Agent.Kexec:input_type -> kadeploy.agent.v1.KexecRequest
-	41, // 38: kadeploy.agent.v1.Agent.Log:input_type -> kadeploy.agent.v1.LogRequest
-	39, // 39: kadeploy.agent.v1.Agent.Reboot:input_type -> kadeploy.agent.v1.RebootRequest
-	3,  // 40: kadeploy.agent.v1.Agent.Describe:output_type -> kadeploy.agent.v1.DescribeReply
-	7,  // 41: kadeploy.agent.v1.Agent.InstallKeys:output_type -> kadeploy.agent.v1.InstallKeysReply
-	10, // 42: kadeploy.agent.v1.Agent.Partition:output_type -> kadeploy.agent.v1.PartitionReply
-	13, // 43: kadeploy.agent.v1.Agent.Format:output_type -> kadeploy.agent.v1.FormatReply
-	15, // 44: kadeploy.agent.v1.Agent.Mount:output_type -> kadeploy.agent.v1.MountReply
-	17, // 45: kadeploy.agent.v1.Agent.Unmount:output_type -> kadeploy.agent.v1.UnmountReply
-	26, // 46: kadeploy.agent.v1.Agent.Receive:output_type -> kadeploy.agent.v1.ReceiveReply
-	29, // 47: kadeploy.agent.v1.Agent.Run:output_type -> kadeploy.agent.v1.RunReply
-	33, // 48: kadeploy.agent.v1.Agent.PutFile:output_type -> kadeploy.agent.v1.PutFileReply
-	35, // 49: kadeploy.agent.v1.Agent.CheckKernel:output_type -> kadeploy.agent.v1.CheckKernelReply
-	29, // 50: kadeploy.agent.v1.Agent.InstallBootloader:output_type -> kadeploy.agent.v1.RunReply
-	38, // 51: kadeploy.agent.v1.Agent.Kexec:output_type -> kadeploy.agent.v1.KexecReply
-	42, // 52: kadeploy.agent.v1.Agent.Log:output_type -> kadeploy.agent.v1.LogReply
-	40, // 53: kadeploy.agent.v1.Agent.Reboot:output_type -> kadeploy.agent.v1.RebootReply
-	40, // [40:54] is the sub-list for method output_type
-	26, // [26:40] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	2,  // 0: kadeploy.agent.v1.Target.identity:type_name -> kadeploy.agent.v1.DiskIdentity
+	0,  // 1: kadeploy.agent.v1.DescribeReply.firmware:type_name -> kadeploy.agent.v1.Firmware
+	5,  // 2: kadeploy.agent.v1.DescribeReply.disks:type_name -> kadeploy.agent.v1.Disk
+	6,  // 3: kadeploy.agent.v1.DescribeReply.interfaces:type_name -> kadeploy.agent.v1.Interface
+	11, // 4: kadeploy.agent.v1.PartitionRequest.layout:type_name -> kadeploy.agent.v1.PartitionSpec
+	2,  // 5: kadeploy.agent.v1.PartitionRequest.identity:type_name -> kadeploy.agent.v1.DiskIdentity
+	10, // 6: kadeploy.agent.v1.PartitionRequest.others:type_name -> kadeploy.agent.v1.DiskLayout
+	11, // 7: kadeploy.agent.v1.DiskLayout.layout:type_name -> kadeploy.agent.v1.PartitionSpec
+	2,  // 8: kadeploy.agent.v1.DiskLayout.identity:type_name -> kadeploy.agent.v1.DiskIdentity
+	13, // 9: kadeploy.agent.v1.PartitionReply.partitions:type_name -> kadeploy.agent.v1.Partition
+	1,  // 10: kadeploy.agent.v1.FormatRequest.target:type_name -> kadeploy.agent.v1.Target
+	1,  // 11: kadeploy.agent.v1.LocateRequest.targets:type_name -> kadeploy.agent.v1.Target
+	1,  // 12: kadeploy.agent.v1.MountRequest.target:type_name -> kadeploy.agent.v1.Target
+	19, // 13: kadeploy.agent.v1.MountRequest.inner:type_name -> kadeploy.agent.v1.InnerMount
+	1,  // 14: kadeploy.agent.v1.InnerMount.target:type_name -> kadeploy.agent.v1.Target
+	24, // 15: kadeploy.agent.v1.CompleteFstabRequest.entries:type_name -> kadeploy.agent.v1.FstabEntry
+	1,  // 16: kadeploy.agent.v1.FstabEntry.target:type_name -> kadeploy.agent.v1.Target
+	27, // 17: kadeploy.agent.v1.ReceiveRequest.open:type_name -> kadeploy.agent.v1.ReceiveOpen
+	28, // 18: kadeploy.agent.v1.ReceiveOpen.tar:type_name -> kadeploy.agent.v1.TarSink
+	29, // 19: kadeploy.agent.v1.ReceiveOpen.raw:type_name -> kadeploy.agent.v1.RawSink
+	33, // 20: kadeploy.agent.v1.ReceiveOpen.file:type_name -> kadeploy.agent.v1.FileSink
+	32, // 21: kadeploy.agent.v1.ReceiveOpen.blocks:type_name -> kadeploy.agent.v1.BlocksSink
+	30, // 22: kadeploy.agent.v1.ReceiveOpen.fsa:type_name -> kadeploy.agent.v1.FsaSink
+	1,  // 23: kadeploy.agent.v1.RawSink.target:type_name -> kadeploy.agent.v1.Target
+	31, // 24: kadeploy.agent.v1.FsaSink.parts:type_name -> kadeploy.agent.v1.FsaPart
+	1,  // 25: kadeploy.agent.v1.FsaSink.scratch:type_name -> kadeploy.agent.v1.Target
+	1,  // 26: kadeploy.agent.v1.FsaPart.target:type_name -> kadeploy.agent.v1.Target
+	1,  // 27: kadeploy.agent.v1.BlocksSink.target:type_name -> kadeploy.agent.v1.Target
+	35, // 28: kadeploy.agent.v1.ReceiveReply.done:type_name -> kadeploy.agent.v1.ReceiveDone
+	51, // 29: kadeploy.agent.v1.RunRequest.environment:type_name -> kadeploy.agent.v1.RunRequest.EnvironmentEntry
+	38, // 30: kadeploy.agent.v1.RunReply.exit:type_name -> kadeploy.agent.v1.Exit
+	40, // 31: kadeploy.agent.v1.PutFileRequest.open:type_name -> kadeploy.agent.v1.PutFileOpen
+	1,  // 32: kadeploy.agent.v1.InstallBootloaderRequest.disk:type_name -> kadeploy.agent.v1.Target
+	1,  // 33: kadeploy.agent.v1.InstallBootloaderRequest.root_target:type_name -> kadeploy.agent.v1.Target
+	52, // 34: kadeploy.agent.v1.InstallBootloaderRequest.environment:type_name -> kadeploy.agent.v1.InstallBootloaderRequest.EnvironmentEntry
+	1,  // 35: kadeploy.agent.v1.KexecRequest.root_target:type_name -> kadeploy.agent.v1.Target
+	3,  // 36: kadeploy.agent.v1.Agent.Describe:input_type -> kadeploy.agent.v1.DescribeRequest
+	7,  // 37: kadeploy.agent.v1.Agent.InstallKeys:input_type -> kadeploy.agent.v1.InstallKeysRequest
+	9,  // 38: kadeploy.agent.v1.Agent.Partition:input_type -> kadeploy.agent.v1.PartitionRequest
+	14, // 39: kadeploy.agent.v1.Agent.Format:input_type -> kadeploy.agent.v1.FormatRequest
+	16, // 40: kadeploy.agent.v1.Agent.Locate:input_type -> kadeploy.agent.v1.LocateRequest
+	18, // 41: kadeploy.agent.v1.Agent.Mount:input_type -> kadeploy.agent.v1.MountRequest
+	21, // 42: kadeploy.agent.v1.Agent.Unmount:input_type -> kadeploy.agent.v1.UnmountRequest
+	23, // 43: kadeploy.agent.v1.Agent.CompleteFstab:input_type -> kadeploy.agent.v1.CompleteFstabRequest
+	26, // 44: kadeploy.agent.v1.Agent.Receive:input_type -> kadeploy.agent.v1.ReceiveRequest
+	36, // 45: kadeploy.agent.v1.Agent.Run:input_type -> kadeploy.agent.v1.RunRequest
+	39, // 46: kadeploy.agent.v1.Agent.PutFile:input_type -> kadeploy.agent.v1.PutFileRequest
+	42, // 47: kadeploy.agent.v1.Agent.CheckKernel:input_type -> kadeploy.agent.v1.CheckKernelRequest
+	44, // 48: kadeploy.agent.v1.Agent.InstallBootloader:input_type -> kadeploy.agent.v1.InstallBootloaderRequest
+	45, // 49: kadeploy.agent.v1.Agent.Kexec:input_type -> kadeploy.agent.v1.KexecRequest
+	49, // 50: kadeploy.agent.v1.Agent.Log:input_type -> kadeploy.agent.v1.LogRequest
+	47, // 51: kadeploy.agent.v1.Agent.Reboot:input_type -> kadeploy.agent.v1.RebootRequest
+	4,  // 52: kadeploy.agent.v1.Agent.Describe:output_type -> kadeploy.agent.v1.DescribeReply
+	8,  // 53: kadeploy.agent.v1.Agent.InstallKeys:output_type -> kadeploy.agent.v1.InstallKeysReply
+	12, // 54: kadeploy.agent.v1.Agent.Partition:output_type -> kadeploy.agent.v1.PartitionReply
+	15, // 55: kadeploy.agent.v1.Agent.Format:output_type -> kadeploy.agent.v1.FormatReply
+	17, // 56: kadeploy.agent.v1.Agent.Locate:output_type -> kadeploy.agent.v1.LocateReply
+	20, // 57: kadeploy.agent.v1.Agent.Mount:output_type -> kadeploy.agent.v1.MountReply
+	22, // 58: kadeploy.agent.v1.Agent.Unmount:output_type -> kadeploy.agent.v1.UnmountReply
+	25, // 59: kadeploy.agent.v1.Agent.CompleteFstab:output_type -> kadeploy.agent.v1.CompleteFstabReply
+	34, // 60: kadeploy.agent.v1.Agent.Receive:output_type -> kadeploy.agent.v1.ReceiveReply
+	37, // 61: kadeploy.agent.v1.Agent.Run:output_type -> kadeploy.agent.v1.RunReply
+	41, // 62: kadeploy.agent.v1.Agent.PutFile:output_type -> kadeploy.agent.v1.PutFileReply
+	43, // 63: kadeploy.agent.v1.Agent.CheckKernel:output_type -> kadeploy.agent.v1.CheckKernelReply
+	37, // 64: kadeploy.agent.v1.Agent.InstallBootloader:output_type -> kadeploy.agent.v1.RunReply
+	46, // 65: kadeploy.agent.v1.Agent.Kexec:output_type -> kadeploy.agent.v1.KexecReply
+	50, // 66: kadeploy.agent.v1.Agent.Log:output_type -> kadeploy.agent.v1.LogReply
+	48, // 67: kadeploy.agent.v1.Agent.Reboot:output_type -> kadeploy.agent.v1.RebootReply
+	52, // [52:68] is the sub-list for method output_type
+	36, // [36:52] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_proto_agent_v1_agent_proto_init() }
@@ -3225,31 +3782,31 @@ func file_proto_agent_v1_agent_proto_init() {
 	if File_proto_agent_v1_agent_proto != nil {
 		return
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[17].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
 		(*ReceiveRequest_Open)(nil),
 		(*ReceiveRequest_Control)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[18].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[26].OneofWrappers = []any{
 		(*ReceiveOpen_Tar)(nil),
 		(*ReceiveOpen_Raw)(nil),
 		(*ReceiveOpen_File)(nil),
 		(*ReceiveOpen_Blocks)(nil),
 		(*ReceiveOpen_Fsa)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[25].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[33].OneofWrappers = []any{
 		(*ReceiveReply_Control)(nil),
 		(*ReceiveReply_Done)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[27].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[35].OneofWrappers = []any{
 		(*RunRequest_Script)(nil),
 		(*RunRequest_Command)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[28].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[36].OneofWrappers = []any{
 		(*RunReply_Stdout)(nil),
 		(*RunReply_Stderr)(nil),
 		(*RunReply_Exit)(nil),
 	}
-	file_proto_agent_v1_agent_proto_msgTypes[30].OneofWrappers = []any{
+	file_proto_agent_v1_agent_proto_msgTypes[38].OneofWrappers = []any{
 		(*PutFileRequest_Open)(nil),
 		(*PutFileRequest_Data)(nil),
 	}
@@ -3259,7 +3816,7 @@ func file_proto_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_agent_v1_agent_proto_rawDesc), len(file_proto_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

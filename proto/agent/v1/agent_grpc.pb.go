@@ -39,8 +39,10 @@ const (
 	Agent_InstallKeys_FullMethodName       = "/kadeploy.agent.v1.Agent/InstallKeys"
 	Agent_Partition_FullMethodName         = "/kadeploy.agent.v1.Agent/Partition"
 	Agent_Format_FullMethodName            = "/kadeploy.agent.v1.Agent/Format"
+	Agent_Locate_FullMethodName            = "/kadeploy.agent.v1.Agent/Locate"
 	Agent_Mount_FullMethodName             = "/kadeploy.agent.v1.Agent/Mount"
 	Agent_Unmount_FullMethodName           = "/kadeploy.agent.v1.Agent/Unmount"
+	Agent_CompleteFstab_FullMethodName     = "/kadeploy.agent.v1.Agent/CompleteFstab"
 	Agent_Receive_FullMethodName           = "/kadeploy.agent.v1.Agent/Receive"
 	Agent_Run_FullMethodName               = "/kadeploy.agent.v1.Agent/Run"
 	Agent_PutFile_FullMethodName           = "/kadeploy.agent.v1.Agent/PutFile"
@@ -63,10 +65,15 @@ type AgentClient interface {
 	Partition(ctx context.Context, in *PartitionRequest, opts ...grpc.CallOption) (*PartitionReply, error)
 	// Format makes a file system, or swap space.
 	Format(ctx context.Context, in *FormatRequest, opts ...grpc.CallOption) (*FormatReply, error)
-	// Mount mounts a file system; mounting what is already mounted there is not an error.
+	// Locate tells which devices targets are on this node. It changes nothing.
+	Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateReply, error)
+	// Mount mounts a file system, and others inside of it; mounting what is already
+	// mounted there is not an error. After a failure nothing is mounted that was not before.
 	Mount(ctx context.Context, in *MountRequest, opts ...grpc.CallOption) (*MountReply, error)
 	// Unmount flushes and unmounts all that is mounted at and below a directory.
 	Unmount(ctx context.Context, in *UnmountRequest, opts ...grpc.CallOption) (*UnmountReply, error)
+	// CompleteFstab adds to the deployed system's /etc/fstab what has no entry there.
+	CompleteFstab(ctx context.Context, in *CompleteFstabRequest, opts ...grpc.CallOption) (*CompleteFstabReply, error)
 	// Receive joins a broadcast chain and consumes what arrives. The first message
 	// is `open`; from then on both directions carry the chain's control protocol
 	// (kascade/SPEC.md), opaque here. The call returns OK only when every byte was
@@ -136,6 +143,16 @@ func (c *agentClient) Format(ctx context.Context, in *FormatRequest, opts ...grp
 	return out, nil
 }
 
+func (c *agentClient) Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LocateReply)
+	err := c.cc.Invoke(ctx, Agent_Locate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *agentClient) Mount(ctx context.Context, in *MountRequest, opts ...grpc.CallOption) (*MountReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(MountReply)
@@ -150,6 +167,16 @@ func (c *agentClient) Unmount(ctx context.Context, in *UnmountRequest, opts ...g
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UnmountReply)
 	err := c.cc.Invoke(ctx, Agent_Unmount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentClient) CompleteFstab(ctx context.Context, in *CompleteFstabRequest, opts ...grpc.CallOption) (*CompleteFstabReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompleteFstabReply)
+	err := c.cc.Invoke(ctx, Agent_CompleteFstab_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -272,10 +299,15 @@ type AgentServer interface {
 	Partition(context.Context, *PartitionRequest) (*PartitionReply, error)
 	// Format makes a file system, or swap space.
 	Format(context.Context, *FormatRequest) (*FormatReply, error)
-	// Mount mounts a file system; mounting what is already mounted there is not an error.
+	// Locate tells which devices targets are on this node. It changes nothing.
+	Locate(context.Context, *LocateRequest) (*LocateReply, error)
+	// Mount mounts a file system, and others inside of it; mounting what is already
+	// mounted there is not an error. After a failure nothing is mounted that was not before.
 	Mount(context.Context, *MountRequest) (*MountReply, error)
 	// Unmount flushes and unmounts all that is mounted at and below a directory.
 	Unmount(context.Context, *UnmountRequest) (*UnmountReply, error)
+	// CompleteFstab adds to the deployed system's /etc/fstab what has no entry there.
+	CompleteFstab(context.Context, *CompleteFstabRequest) (*CompleteFstabReply, error)
 	// Receive joins a broadcast chain and consumes what arrives. The first message
 	// is `open`; from then on both directions carry the chain's control protocol
 	// (kascade/SPEC.md), opaque here. The call returns OK only when every byte was
@@ -317,11 +349,17 @@ func (UnimplementedAgentServer) Partition(context.Context, *PartitionRequest) (*
 func (UnimplementedAgentServer) Format(context.Context, *FormatRequest) (*FormatReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Format not implemented")
 }
+func (UnimplementedAgentServer) Locate(context.Context, *LocateRequest) (*LocateReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Locate not implemented")
+}
 func (UnimplementedAgentServer) Mount(context.Context, *MountRequest) (*MountReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Mount not implemented")
 }
 func (UnimplementedAgentServer) Unmount(context.Context, *UnmountRequest) (*UnmountReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Unmount not implemented")
+}
+func (UnimplementedAgentServer) CompleteFstab(context.Context, *CompleteFstabRequest) (*CompleteFstabReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompleteFstab not implemented")
 }
 func (UnimplementedAgentServer) Receive(grpc.BidiStreamingServer[ReceiveRequest, ReceiveReply]) error {
 	return status.Error(codes.Unimplemented, "method Receive not implemented")
@@ -440,6 +478,24 @@ func _Agent_Format_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agent_Locate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LocateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).Locate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_Locate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).Locate(ctx, req.(*LocateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Agent_Mount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MountRequest)
 	if err := dec(in); err != nil {
@@ -472,6 +528,24 @@ func _Agent_Unmount_Handler(srv interface{}, ctx context.Context, dec func(inter
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AgentServer).Unmount(ctx, req.(*UnmountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Agent_CompleteFstab_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompleteFstabRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).CompleteFstab(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_CompleteFstab_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).CompleteFstab(ctx, req.(*CompleteFstabRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -608,12 +682,20 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Agent_Format_Handler,
 		},
 		{
+			MethodName: "Locate",
+			Handler:    _Agent_Locate_Handler,
+		},
+		{
 			MethodName: "Mount",
 			Handler:    _Agent_Mount_Handler,
 		},
 		{
 			MethodName: "Unmount",
 			Handler:    _Agent_Unmount_Handler,
+		},
+		{
+			MethodName: "CompleteFstab",
+			Handler:    _Agent_CompleteFstab_Handler,
 		},
 		{
 			MethodName: "CheckKernel",
