@@ -26,11 +26,11 @@ echo "hidden from nobody"; sleep 4; echo "at last"
 `
 
 // prepare is a preinstall that makes a disk of its own taste.
-const prepare = note + `printf 'label: gpt\nsize=1MiB,type=21686148-6449-6E6F-744E-656564454649\nsize=256MiB,type=swap,name=KDPL_SWAP_disk0\nname=KDPL_DEPLOY_disk0\n' | sfdisk -q "$KADEPLOY_BLOCK_DEVICE"
+const prepare = note + `printf 'label: gpt\nsize=256MiB,type=swap,name=KDPL_SWAP_disk0\nsize=1MiB,type=21686148-6449-6E6F-744E-656564454649\nname=KDPL_DEPLOY_disk0\n' | sfdisk -q "$KADEPLOY_BLOCK_DEVICE"
 udevadm settle
 mkfs.ext4 -q "$KADEPLOY_DEPLOY_PART"
 mount "$KADEPLOY_DEPLOY_PART" "$KADEPLOY_ENV_EXTRACTION_DIR"
-mkswap -q "${KADEPLOY_BLOCK_DEVICE}2"
+mkswap -q "$KADEPLOY_BLOCK_DEVICE$KADEPLOY_SWAP_PART_NUM"
 `
 
 // TestScripts deploys one machine twice: with the site's and the user's scripts and
@@ -94,7 +94,7 @@ func TestScripts(t *testing.T) {
 		t.Error("the disk was partitioned by the site as well")
 	}
 	for command, want := range map[string]string{
-		"lsblk -nrbo SIZE /dev/vda2 && ls /dev/vda4 2>/dev/null | wc -l": "268435456\n0",
+		"lsblk -nrbo SIZE /dev/vda1 && ls /dev/vda4 2>/dev/null | wc -l": "268435456\n0",
 		"findmnt -no PARTLABEL /":                  "KDPL_DEPLOY_disk0",
 		"head -1 /root/notes || cat /proc/cmdline": "/rambin/prepare  prepared 3 site",
 		"grep -c root=/dev/disk/by-partlabel/KDPL_DEPLOY_disk0 /boot/grub/grub.cfg | head -c 1 | tr 1-9 y": "y",
