@@ -87,8 +87,10 @@ func (f *files) hold(req *workflow.Request) error {
 	for i, post := range req.Files.Postinstalls {
 		req.Files.Postinstalls[i] = again(post)
 	}
-	for key, file := range req.OpFiles {
-		req.OpFiles[key] = again(file)
+	for _, more := range []map[string]workflow.File{req.Files.Site, req.OpFiles} {
+		for key, file := range more {
+			more[key] = again(file)
+		}
 	}
 	return errors.Join(gone...)
 }
