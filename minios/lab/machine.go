@@ -50,12 +50,14 @@ func (l *Lab) createFiles(n *Node) error {
 	if err := os.Mkdir(n.directory(), 0o755); err != nil {
 		return err
 	}
-	disk, err := os.OpenFile(n.Disk, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(disk.Truncate(l.plan.DiskBytes), disk.Close()); err != nil {
-		return fmt.Errorf("make disk: %w", err)
+	for _, file := range n.disks() {
+		disk, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(disk.Truncate(l.plan.DiskBytes), disk.Close()); err != nil {
+			return fmt.Errorf("make disk: %w", err)
+		}
 	}
 	if l.plan.UEFI {
 		return copyFile(n.variables(), ovmfVars)

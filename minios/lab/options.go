@@ -22,7 +22,9 @@ type Options struct {
 	Directory   string // files of the lab; default var/lab
 	Name        string // tells labs on one machine apart; default "demo"
 	Nodes       int    // default 3
-	DiskBytes   int64  // default 8 GiB, sparse
+	DiskBytes   int64  // of each disk; default 8 GiB, sparse
+	Disks       int    // of each node; default 1
+	SCSI        bool   // disks are /dev/sda, ... instead of /dev/vda, ...
 	MemoryMiB   int    // default 1024
 	UEFI        bool   // OVMF instead of SeaBIOS
 	Accelerator string // Auto, TCG or KVM; default Auto
@@ -32,6 +34,7 @@ type Options struct {
 // Limits of what the addresses, and patience, have room for.
 const (
 	maxNodes     = 100
+	maxDisks     = 8
 	minDisk      = 64 << 20
 	minMemoryMiB = 128
 )
@@ -52,6 +55,9 @@ func (o Options) withDefaults() Options {
 	if o.DiskBytes == 0 {
 		o.DiskBytes = 8 << 30
 	}
+	if o.Disks == 0 {
+		o.Disks = 1
+	}
 	if o.MemoryMiB == 0 {
 		o.MemoryMiB = 1024
 	}
@@ -70,6 +76,8 @@ func (o Options) check() error {
 		return fmt.Errorf("lab name %q: use up to 32 lower-case letters, digits and dashes", o.Name)
 	case o.Nodes < 1 || o.Nodes > maxNodes:
 		return fmt.Errorf("%d nodes: a lab has 1 to %d", o.Nodes, maxNodes)
+	case o.Disks < 1 || o.Disks > maxDisks:
+		return fmt.Errorf("%d disks: a node has 1 to %d", o.Disks, maxDisks)
 	case o.DiskBytes < minDisk:
 		return fmt.Errorf("disks of %d bytes: a node needs at least %d", o.DiskBytes, minDisk)
 	case o.MemoryMiB < minMemoryMiB:

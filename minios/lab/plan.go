@@ -24,6 +24,7 @@ type Plan struct {
 	AcceleratorReason string       `json:"accelerator_reason"`
 	MemoryMiB         int          `json:"memory_mib"`
 	DiskBytes         int64        `json:"disk_bytes"`
+	SCSI              bool         `json:"scsi"`
 	Nodes             []Node       `json:"nodes"`
 }
 
@@ -33,7 +34,8 @@ type Node struct {
 	Short         string     `json:"short"` // node-1; its tap is called the same
 	MAC           string     `json:"mac"`
 	Address       netip.Addr `json:"address"` // the one that a boot service is to give to it
-	Disk          string     `json:"disk"`
+	Disk          string     `json:"disk"`    // the first one
+	MoreDisks     []string   `json:"more_disks,omitempty"`
 	ConsoleLog    string     `json:"console_log"`
 	ConsoleSocket string     `json:"console_socket"`
 	QMPSocket     string     `json:"qmp_socket"`
@@ -63,10 +65,13 @@ func newPlan(o Options, h host, accelerator string) (Plan, error) {
 	}
 	p := Plan{
 		Name: o.Name, Directory: directory, Namespace: "lab-" + o.Name, Bridge: bridge, Gateway: gateway,
-		Domain: domain, UEFI: o.UEFI, Accelerator: accelerator, MemoryMiB: o.MemoryMiB, DiskBytes: o.DiskBytes,
+		Domain: domain, UEFI: o.UEFI, Accelerator: accelerator, MemoryMiB: o.MemoryMiB, DiskBytes: o.DiskBytes, SCSI: o.SCSI,
 	}
 	for i := range o.Nodes {
 		n := newNode(directory, i)
+		for k := 1; k < o.Disks; k++ {
+			n.MoreDisks = append(n.MoreDisks, filepath.Join(n.directory(), fmt.Sprintf("disk%d.raw", k)))
+		}
 		if len(n.ConsoleSocket) > maxSocketPath {
 			return Plan{}, fmt.Errorf("lab directory %s: its path is too long for sockets in it: choose a shorter one", directory)
 		}
@@ -89,6 +94,17 @@ func newNode(directory string, index int) Node {
 		QMPSocket: file("qmp.sock"), PIDFile: file("qemu.pid"),
 	}
 }
+
+// BlockDevice is the first disk as a node's kernel calls it.
+func (p Plan) BlockDevice() string {
+	if p.SCSI {
+		return "/dev/sda"
+	}
+	return "/dev/vda"
+}
+
+// disks are the files of all disks, in order.
+func (n Node) disks() []string { return append([]string{n.Disk}, n.MoreDisks...) }
 
 // directoryOf is where all files of a node are.
 func (n Node) directory() string { return filepath.Dir(n.Disk) }

@@ -34,6 +34,25 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestDisks(t *testing.T) {
+	p, err := lab.NewPlan(lab.Options{Directory: "/l", Disks: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"file=/l/node-1/disk.raw -device virtio-blk-pci,drive=disk0,bootindex=1,serial=node-1-disk0 ",
+		"file=/l/node-1/disk1.raw -device virtio-blk-pci,drive=disk1,bootindex=2,serial=node-1-disk1",
+	} {
+		if got := p.Nodes[0].CommandLine(); !strings.Contains(got, want) || p.BlockDevice() != "/dev/vda" {
+			t.Errorf("%s: command without %q:\n%s", p.BlockDevice(), want, got)
+		}
+	}
+	p, err = lab.NewPlan(lab.Options{Directory: "/l", SCSI: true})
+	if got := p.Nodes[0].CommandLine(); err != nil || !strings.Contains(got, "virtio-scsi-pci") || !strings.Contains(got, "scsi-hd,drive=disk0,bootindex=1") || p.BlockDevice() != "/dev/sda" {
+		t.Errorf("SCSI: %v, %s: %s", err, p.BlockDevice(), got)
+	}
+}
+
 func TestPlanPathTooLong(t *testing.T) {
 	_, err := lab.NewPlan(lab.Options{Directory: "/" + strings.Repeat("x", 100)})
 	if err == nil || !strings.Contains(err.Error(), "too long for sockets") {

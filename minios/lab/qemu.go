@@ -22,9 +22,6 @@ func (p Plan) qemuCommand(qemu string, n Node) []string {
 		"-S", "-no-shutdown",
 		"-machine", "q35,graphics=off", "-accel", p.Accelerator, "-cpu", cpuModel(p.Accelerator),
 		"-smp", "1", "-m", fmt.Sprint(p.MemoryMiB),
-		// The lab lasts as long as its disks, hence cache=unsafe.
-		"-drive", "if=none,id=disk0,format=raw,cache=unsafe,discard=unmap,file=" + n.Disk,
-		"-device", "virtio-blk-pci,drive=disk0,bootindex=1,serial=" + n.Short + "-disk0",
 		"-netdev", "tap,id=net0,script=no,downscript=no,vhost=off,ifname=" + n.Short,
 		// Without romfile=: QEMU writes the card's PCI number into its default ROM,
 		// ipxeROM, only; with any other than the ROM's own SeaBIOS would not run it.
@@ -35,12 +32,29 @@ func (p Plan) qemuCommand(qemu string, n Node) []string {
 		"-serial", "chardev:console",
 		"-qmp", "unix:" + n.QMPSocket + ",server=on,wait=off",
 	}
+	command = append(command, p.disks(n)...)
 	if p.UEFI {
 		command = append(command,
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
 			"-drive", "if=pflash,unit=1,format=raw,file="+n.variables())
 	}
 	return command
+}
+
+// disks are the disks of a machine, the first of which boots after the network.
+// The lab lasts as long as they do, hence cache=unsafe.
+func (p Plan) disks(n Node) []string {
+	var options []string
+	kind := "virtio-blk-pci"
+	if p.SCSI {
+		kind = "scsi-hd"
+		options = append(options, "-device", "virtio-scsi-pci")
+	}
+	for i, file := range n.disks() {
+		device := fmt.Sprintf("%s,drive=disk%d,bootindex=%d,serial=%s-disk%d", kind, i, i+1, n.Short, i)
+		options = append(options, "-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, file), "-device", device)
+	}
+	return options
 }
 
 // cpuModel is the processor that a machine sees; "max" makes TCG 15 % slower.

@@ -2,9 +2,11 @@ package bootloader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"kadeploy/agent/internal/command"
 )
@@ -66,7 +68,14 @@ func (in Install) runInstall(ctx context.Context, f family, root, path string) e
 	}
 	args := []string{"--target=" + in.target(), "--boot-directory=" + filepath.Join(prefix, "/boot")}
 	if !in.UEFI {
-		return in.run(ctx, root, path, append(args, "--recheck", in.Disk)...)
+		args = append(args, "--recheck", in.Disk)
+		err := in.run(ctx, root, path, args...)
+		if exit, ok := errors.AsType[*command.ExitError](err); ok && strings.Contains(exit.Tail, "blocklists") {
+			// A table of the user's own may leave grub no room beside the file systems.
+			in.say("the disk has no BIOS boot partition (type bios): grub's blocks are read where they lie in the file system")
+			err = in.run(ctx, root, path, append(args, "--force")...)
+		}
+		return err
 	}
 	if f.install == "grub2-install" {
 		args = append(args, "--force") // Red Hat's refuses UEFI otherwise, for the sake of Secure Boot

@@ -156,6 +156,8 @@ func TestErrors(t *testing.T) {
 		"post without file":  {edit{"os:", "postinstalls: [{compression: gzip}]\nos:"}, "The field is mandatory [field: postinstalls/0/archive]"},
 		"posts are a map":    {edit{"os:", "postinstalls: {archive: x}\nos:"}, "Wrong type, the field must be a list [field: postinstalls]"},
 		"pre compression":    {edit{"os:", "preinstall: {archive: x, compression: no}\nos:"}, "Invalid value 'no', allowed values are: gzip, bzip2, xz, zstd, lz4, none [field: preinstall/compression]"},
+		"layout, no root":    {edit{"os:", "options: {layout: [{label: A, size: rest}]}\nos:"}, "No partition is mounted on /: give 'mount: /' to the one that is deployed on [field: options/layout]"},
+		"layout, a size":     {edit{"os:", "options: {layout: [{label: A, size: 5, mount: /}]}\nos:"}, "Invalid value '5', it must be a size with its unit, as in 512MiB, 4GB or 4GiB, a share of the disk, as in 25%, or rest [field: options/layout/0/size]"},
 		"multipart":          {edit{"os:", "multipart: true\nos:"}, "The field is mandatory [field: boot/block_device]"},
 		"multipart, no part": {edit{"boot: {", "multipart: true\nboot: {block_device: disk0, "}, "The field is mandatory [field: boot/partition]"},
 		"multipart, no list": {edit{"boot: {", "multipart: true\nboot: {block_device: disk0, partition: 1, "}, "The field is mandatory [field: options/partitions]"},

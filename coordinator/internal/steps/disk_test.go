@@ -73,6 +73,21 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// Scripts are told the numbers of what the environment's own layout makes.
+func TestNumbersOfAnOwnLayout(t *testing.T) {
+	tk := layoutTask()
+	tk.Request.Env.Options.Layout = []layout.Part{
+		{Label: "SYS", Number: 1, Mount: "/"}, {Label: "S", Number: 7, Filesystem: "swap"}, {Label: "TMP", Number: 3, Filesystem: "ext4", Mount: "/tmp"},
+	}
+	n := nodes{}
+	got := n.variables(tk)
+	for name, want := range map[string]string{"DEPLOY_PART_NUM": "1", "SWAP_PART_NUM": "7", "TMP_PART_NUM": "3", "PROD_PART_NUM": "-1", "DEPLOY_PART": "/dev/disk/by-partlabel/KDPL_SYS_disk0"} {
+		if got["KADEPLOY_"+name] != want {
+			t.Errorf("%s = %q, want %q", name, got["KADEPLOY_"+name], want)
+		}
+	}
+}
+
 func TestKernelOptions(t *testing.T) {
 	for options, want := range map[string]string{
 		"": "", "defaults,nofail": "", "noatime,nofail,x-systemd.device-timeout=5,umask=0077": "noatime,umask=0077", "ro,_netdev": "",

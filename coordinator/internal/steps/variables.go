@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -12,14 +14,14 @@ import (
 // (contract 4.8). Custom ones are taken from the cluster, the description and the
 // request, each over the one before.
 func (n nodes) variables(t *workflow.Task) map[string]string {
-	p := t.Cluster.Partitioning
+	p := numbers(t)
 	target := deployTarget(t)
 	v := map[string]string{
 		"CLUSTER":                t.Cluster.Name,
 		"DEPLOY_PART":            devicePath(t, target),
 		"BLOCK_DEVICE":           blockDevice(t),
 		"DEPLOY_PART_NUM":        deployNumber(t, int(target.Partition)),
-		"SWAP_PART_NUM":          swapNumber(t),
+		"SWAP_PART_NUM":          swapNumber(p),
 		"PROD_PART_NUM":          orNone(p.Prod),
 		"TMP_PART_NUM":           orNone(p.Tmp),
 		"PREPOST_EXTRACTION_DIR": n.ArchiveDir,
@@ -87,11 +89,31 @@ func deployNumber(t *workflow.Task, number int) string {
 	return strconv.Itoa(number)
 }
 
-func swapNumber(t *workflow.Task) string {
-	if t.Cluster.Partitioning.DisableSwap {
+func swapNumber(p cluster.Partitioning) string {
+	if p.DisableSwap {
 		return "none"
 	}
-	return orNone(t.Cluster.Partitioning.Swap)
+	return orNone(p.Swap)
+}
+
+// numbers is the cluster's scheme, or that of the environment's own layout.
+func numbers(t *workflow.Task) cluster.Partitioning {
+	p := t.Cluster.Partitioning
+	if !t.Request.OwnLayout() {
+		return p
+	}
+	parts := layout.On(t.Request.Layout(t.Cluster), "")
+	swap := workflow.SwapParts(parts)
+	p.Swap, p.Prod, p.Tmp, p.DisableSwap = -1, -1, -1, len(swap) == 0
+	if len(swap) > 0 {
+		p.Swap = swap[0].Number
+	}
+	for label, number := range map[string]*int{"PROD": &p.Prod, "TMP": &p.Tmp} {
+		if part, ok := layout.Find(parts, label); ok {
+			*number = part.Number
+		}
+	}
+	return p
 }
 
 func orNone(number int) string {
