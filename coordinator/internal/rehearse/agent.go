@@ -3,6 +3,7 @@ package rehearse
 import (
 	"context"
 	"io"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -54,6 +55,23 @@ func (a *agent) Mount(context.Context, *agentv1.MountRequest) (*agentv1.MountRep
 
 func (a *agent) Unmount(context.Context, *agentv1.UnmountRequest) (*agentv1.UnmountReply, error) {
 	return &agentv1.UnmountReply{}, a.disk(AtUnmount)
+}
+
+func (a *agent) CompleteFstab(context.Context, *agentv1.CompleteFstabRequest) (*agentv1.CompleteFstabReply, error) {
+	return &agentv1.CompleteFstabReply{}, nil
+}
+
+// Locate tells that every target is on the one disk that a simulated node has.
+func (a *agent) Locate(_ context.Context, r *agentv1.LocateRequest) (*agentv1.LocateReply, error) {
+	reply := &agentv1.LocateReply{}
+	for _, t := range r.Targets {
+		path := "/dev/sda"
+		if t.Partition > 0 {
+			path += strconv.Itoa(int(t.Partition))
+		}
+		reply.Paths = append(reply.Paths, path)
+	}
+	return reply, nil
 }
 
 func (a *agent) CheckKernel(context.Context, *agentv1.CheckKernelRequest) (*agentv1.CheckKernelReply, error) {
