@@ -31,7 +31,10 @@ type prepared struct {
 
 // forms are those that a mode of environments.prepare stands for.
 func forms(mode string) []prepare.Form {
-	return []prepare.Form{prepare.Frames{}}
+	if mode == "frames" {
+		return []prepare.Form{prepare.Frames{}}
+	}
+	return []prepare.Form{prepare.Blocks{}, prepare.Frames{}}
 }
 
 func newPrepared(server *config.Server, files *files, log *slog.Logger) (*prepared, error) {
@@ -60,9 +63,17 @@ func (p *prepared) image(d *env.Description, file workflow.File) prepare.Image {
 // Deployed begins to prepare the image of a deployment: the nodes have still to boot.
 func (p *prepared) Deployed(req *workflow.Request) {
 	for _, group := range req.Clusters {
-		// The best form only: the others are for deployments that cannot use it.
-		if forms := steps.Forms(req, group.Cluster); len(forms) > 0 {
-			p.service.Begin(p.image(req.Env, req.Files.Image), forms[0])
+		p.begin(p.image(req.Env, req.Files.Image), steps.Forms(req, group.Cluster))
+	}
+}
+
+// begin has the best form made that suits the image, and no other: those are for
+// deployments that cannot use it.
+func (p *prepared) begin(im prepare.Image, forms []string) {
+	for _, form := range forms {
+		if p.service.Suits(im, form) {
+			p.service.Begin(im, form)
+			return
 		}
 	}
 }
@@ -88,7 +99,7 @@ func (p *prepared) Registered(d *env.Description, image api.FileRequest) {
 			}
 			return
 		}
-		p.service.Begin(p.image(d, file), forms[0])
+		p.begin(p.image(d, file), forms)
 	})
 }
 

@@ -181,3 +181,9 @@ func check(ctx context.Context, path string) error {
 	}
 	return run1(ctx, 1, "e2fsck", "-f", "-y", "-D", path)
 }
+
+// Suitable tells whether Make knows what to do with a site's arguments of mkfs.
+func Suitable(site []string) bool {
+	_, err := arguments(site)
+	return err == nil
+}

@@ -18,6 +18,15 @@ type flight struct {
 	begun atomic.Int64  // when it got its turn, in ns of Unix time; 0: it waits
 }
 
+// Suits tells whether a form suits an image, as far as that is known without making it.
+func (s *Service) Suits(im Image, form string) bool {
+	_, k, ok := s.keyOf(im, form)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	obj := s.objects[k]
+	return ok && (obj == nil || obj.Declined == "")
+}
+
 // Begin has an image prepared in the background, if that form suits it and it is
 // neither there nor on its way. It does not wait for anything.
 func (s *Service) Begin(im Image, form string) {

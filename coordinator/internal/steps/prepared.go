@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
 	agentv1 "kadeploy/proto/agent/v1"
 )
@@ -13,6 +15,10 @@ import (
 // Frames is the form of a tar image in which nodes decompress it on all their
 // processors: zstd frames, as proto/image/frames specifies them.
 const Frames = "frames"
+
+// Blocks is the form of a tar image in which it is a whole ext4 file system, whose
+// blocks nodes write to their disks: proto/image/blocks.
+const Blocks = "blocks"
 
 // ErrNotPrepared is what a Preparer returns, wrapped, when there is simply no
 // prepared form, and nothing went wrong.
@@ -27,11 +33,29 @@ type Preparer interface {
 
 // Forms are the forms in which a deployment on a cluster can use the image, the
 // best first. Without a cluster they are those that some deployment might use.
-func Forms(req *workflow.Request, _ *cluster.Cluster) []string {
+func Forms(req *workflow.Request, c *cluster.Cluster) []string {
 	if req.NoPrepare || req.Env.Image.Kind != "tar" {
 		return nil
 	}
+	if wholeRoot(req, c) {
+		return []string{Blocks, Frames}
+	}
 	return []string{Frames}
+}
+
+// wholeRoot tells whether the image alone is one ext4 file system: nothing is
+// mounted inside of it, and nobody but this system says how it is made.
+func wholeRoot(req *workflow.Request, c *cluster.Cluster) bool {
+	e := req.Env
+	if e.Filesystem != "ext4" || e.Multipart || e.Preinstall != nil {
+		return false
+	}
+	if c == nil {
+		return len(e.Options.Layout) == 0
+	}
+	place := req.Place(c)
+	return len(c.Partitioning.Format) == 0 && len(req.Inner(c)) == 0 &&
+		!slices.ContainsFunc(req.Layout(c), func(p layout.Part) bool { return place.Is(p) && p.Mkfs != "" })
 }
 
 // prepared finds the image in the best form that is there. Who failed once gets
@@ -65,9 +89,15 @@ func isRetry(t *workflow.Task) bool {
 }
 
 // preparedSink is what a node does with a prepared image.
-func (s sendEnvironment) preparedSink(_ *workflow.Task, _ string) *agentv1.ReceiveOpen {
+func (s sendEnvironment) preparedSink(t *workflow.Task, form string) *agentv1.ReceiveOpen {
+	open := &agentv1.ReceiveOpen{Name: "image"}
+	if form == Blocks {
+		open.Sink = &agentv1.ReceiveOpen_Blocks{Blocks: &agentv1.BlocksSink{
+			Target: rootTarget(t), Root: s.ExtractionDir, Arguments: s.MkfsArguments[t.Request.Env.Filesystem],
+		}}
+		return open
+	}
 	// Frames are an ordinary zstd file; the node sees the index in it.
-	return &agentv1.ReceiveOpen{Name: "image", Sink: &agentv1.ReceiveOpen_Tar{
-		Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: "zstd"},
-	}}
+	open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: "zstd"}}
+	return open
 }

@@ -9,6 +9,7 @@ import (
 
 	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/env"
+	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -74,5 +75,36 @@ func TestFormOfTheImage(t *testing.T) {
 				t.Errorf("notes %q, want %q", text, c.note)
 			}
 		})
+	}
+}
+
+// Blocks are for a root that is one ext4 file system and nothing else.
+func TestFormsOfARoot(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(req *workflow.Request, c *cluster.Cluster)
+		want   string
+	}{
+		"plain":              {nil, "blocks frames"},
+		"xfs":                {func(req *workflow.Request, _ *cluster.Cluster) { req.Env.Filesystem = "xfs" }, "frames"},
+		"dd":                 {func(req *workflow.Request, _ *cluster.Cluster) { req.Env.Image.Kind = "dd" }, ""},
+		"not prepared":       {func(req *workflow.Request, _ *cluster.Cluster) { req.NoPrepare = true }, ""},
+		"several partitions": {func(req *workflow.Request, _ *cluster.Cluster) { req.Env.Multipart = true }, "frames"},
+		"preinstall":         {func(req *workflow.Request, _ *cluster.Cluster) { req.Env.Preinstall = &env.Archive{} }, "frames"},
+		"formatting script":  {func(_ *workflow.Request, c *cluster.Cluster) { c.Partitioning.Format = []byte("x") }, "frames"},
+		"var of its own": {func(_ *workflow.Request, c *cluster.Cluster) {
+			c.Partitioning.Layout = append(c.Partitioning.Layout, layout.Part{Number: 4, Label: "VAR", Filesystem: "ext4", Mount: "/var"})
+		}, "frames"},
+		"arguments of its own": {func(_ *workflow.Request, c *cluster.Cluster) { c.Partitioning.Layout[0].Mkfs = "-m 0" }, "frames"},
+	} {
+		req := &workflow.Request{Env: &env.Description{Image: env.Image{Kind: "tar"}, Filesystem: "ext4"}}
+		on := &cluster.Cluster{Partitioning: cluster.Partitioning{
+			BlockDevice: "/dev/vda", Deploy: 3, Layout: []layout.Part{{Number: 3, Label: "DEPLOY", Mount: layout.Root}},
+		}}
+		if c.change != nil {
+			c.change(req, on)
+		}
+		if got := strings.Join(Forms(req, on), " "); got != c.want {
+			t.Errorf("%s: forms %q, want %q", name, got, c.want)
+		}
 	}
 }
