@@ -182,6 +182,7 @@ type Instance struct {
 type MicroOverride struct {
 	Name       string
 	Timeout    time.Duration
+	Expected   time.Duration // what it takes a node; 0: what the statistics say
 	Retries    int
 	Raisable   bool
 	Breakpoint bool

@@ -61,6 +61,7 @@ func micro(f *file, n *tree.Node) cluster.MicroOverride {
 	m := cluster.MicroOverride{
 		Name:       n.Get("name").Must().String(""),
 		Timeout:    seconds(n.Get("timeout"), 0),
+		Expected:   seconds(n.Get("expected"), 0),
 		Retries:    between(n.Get("retries"), 0, 0, 1000),
 		Raisable:   n.Get("raisable").Bool(true),
 		Breakpoint: n.Get("breakpoint").Bool(false),

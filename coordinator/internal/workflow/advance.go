@@ -25,6 +25,7 @@ func (a *Automaton) advance() {
 	for {
 		a.decide()
 		moved := a.release()
+		moved = a.partWays() || moved
 		if a.start() || moved {
 			continue
 		}

@@ -19,6 +19,9 @@ type Automaton struct {
 
 	started                    time.Time // zero before Begin
 	now, before                time.Time // of this Step, and of the last one
+	fetching                   bool      // the image is not here: no broadcast starts
+	here                       time.Time // since when the image is, if it was fetching
+	patience                   time.Time // when nodes that wait go ahead without the others; zero: never
 	lastTask, lastSet, lastRun int
 	out                        Outcome
 	ended                      bool
@@ -93,7 +96,7 @@ func (a *Automaton) Ended() bool { return a.ended }
 // Deadline is the next moment at which Step must be called even without an
 // event; zero if there is none.
 func (a *Automaton) Deadline() time.Time {
-	var first time.Time
+	first := a.patience
 	for _, t := range a.tasks {
 		if !t.deadline.IsZero() && (first.IsZero() || t.deadline.Before(first)) {
 			first = t.deadline
@@ -151,7 +154,7 @@ func (a *Automaton) check(e Event) error {
 		if a.started.IsZero() {
 			return fmt.Errorf("event resume: not begun")
 		}
-	case Cancel, Fail:
+	case Cancel, Fail, Fetched:
 	default:
 		return fmt.Errorf("unknown event %q", e.Kind)
 	}
@@ -170,6 +173,8 @@ func (a *Automaton) apply(e Event) {
 		if n := a.answering(e); n != nil {
 			a.fail([]*node{n}, e.Reason, true)
 		}
+	case Fetched:
+		a.fetching, a.here = false, a.now
 	case Cancel:
 		a.halt(VerdictAborted, e.Reason)
 	case Fail:
@@ -190,7 +195,7 @@ func (a *Automaton) answering(e Event) *node {
 }
 
 func (a *Automaton) begin(e Event) {
-	a.started = a.now
+	a.started, a.fetching = a.now, e.Fetching
 	root := &set{}
 	var refused, launched []*node
 	for _, n := range a.nodes {

@@ -78,6 +78,11 @@ func (m MicroStep) Collective() bool {
 	return false
 }
 
+// Experience is the key of a micro-step in Request.Expected.
+func Experience(cluster, instance, micro string) string {
+	return cluster + "/" + CanonicalInstance(instance) + "/" + micro
+}
+
 // Names of the macro-steps of a deployment, and their newer alias.
 const (
 	SetDeploymentEnv    = "SetDeploymentEnv"

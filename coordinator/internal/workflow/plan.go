@@ -41,6 +41,7 @@ type Micro struct {
 	Op         *customops.Op // nil: an ordinary micro-step
 	Of         string        // the micro-step that the operation belongs to; "": none
 	Limit      time.Duration // 0: none
+	Expected   time.Duration // what it takes a node, by experience; 0: not known
 	Retries    int           // attempts after the first, within one attempt of the instance
 	Raisable   bool          // false: no node goes on before all are done with it
 	Breakpoint bool          // nodes stop before it
@@ -256,12 +257,16 @@ func (p *planner) instance(in cluster.Instance, steps []MicroStep) Instance {
 				out.Timeout += extra // else the user's longer limit could not be used
 			}
 		}
+		m.Expected = p.req.Expected[Experience(p.cluster.Name, in.Name, s.Name)]
 		var site customops.Steps
 		if i := slices.IndexFunc(in.Micro, func(o cluster.MicroOverride) bool { return o.Name == s.Name }); i >= 0 {
 			o := in.Micro[i]
 			m.Retries, m.Raisable, m.Breakpoint = o.Retries, o.Raisable, o.Breakpoint
 			if o.Timeout > 0 {
 				m.Limit = o.Timeout
+			}
+			if o.Expected > 0 {
+				m.Expected = o.Expected
 			}
 			site = o.Operations
 		}

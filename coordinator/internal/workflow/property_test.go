@@ -24,6 +24,8 @@ func TestProperties(t *testing.T) {
 		if rapid.Bool().Draw(t, "some refused") {
 			begin.Refused = rapid.SliceOfDistinct(rapid.SampledFrom(w.names), rapid.ID).Draw(t, "refused")
 		}
+		begin.Fetching = rapid.Bool().Draw(t, "fetching")
+		w.fetching = begin.Fetching
 		w.step(begin)
 		for steps := 0; !w.a.Ended(); steps++ {
 			if steps > 5000 {
@@ -61,7 +63,7 @@ func drawPlan(t *rapid.T) *Plan {
 			}
 			for range rapid.IntRange(0, 4).Draw(t, "micros") {
 				in.Micros = append(in.Micros, Micro{
-					MicroStep: MicroStep{Name: micros.Draw(t, "micro")}, Retries: small.Draw(t, "again"), Breakpoint: rare.Draw(t, "break"),
+					MicroStep: MicroStep{Name: micros.Draw(t, "micro")}, Expected: time.Duration(small.Draw(t, "expected")*3) * time.Second, Retries: small.Draw(t, "again"), Breakpoint: rare.Draw(t, "break"),
 					Limit: time.Duration(small.Draw(t, "limit")*5) * time.Second, Raisable: !rare.Draw(t, "micro barrier"),
 				})
 			}
@@ -74,16 +76,17 @@ func drawPlan(t *rapid.T) *Plan {
 
 // world drives one automaton and checks what it says.
 type world struct {
-	t       *rapid.T
-	plan    *Plan
-	a       *Automaton
-	names   []string
-	now     time.Time
-	task    map[string]int // task of each node that is in one
-	verdict map[string]Verdict
-	ended   bool
-	journal []Record
-	said    []string
+	t        *rapid.T
+	plan     *Plan
+	a        *Automaton
+	names    []string
+	now      time.Time
+	task     map[string]int // task of each node that is in one
+	verdict  map[string]Verdict
+	ended    bool
+	fetching bool // the image is still to come
+	journal  []Record
+	said     []string
 }
 
 // random lets something happen: an answer, several, the passing of time, rarely the end of all.
@@ -93,6 +96,11 @@ func (w *world) random() {
 		if w.task[n] != 0 {
 			busy = append(busy, n)
 		}
+	}
+	if w.fetching && (len(busy) == 0 || rapid.IntRange(0, 9).Draw(w.t, "fetched") == 7) {
+		w.fetching = false
+		w.step(Event{Kind: Fetched})
+		return
 	}
 	if len(busy) == 0 {
 		w.t.Fatalf("nobody does anything, and it is not over")
@@ -169,6 +177,9 @@ func (w *world) ordered(c Run) {
 			w.t.Errorf("node %s, %s, is ordered to do task %d", n, v, c.Task)
 		}
 		w.task[n] = c.Task
+	}
+	if w.fetching && c.Micro.Name == SendEnvironment {
+		w.t.Errorf("task %d sends an image that is not there", c.Task)
 	}
 	if !c.Micro.Collective() {
 		return

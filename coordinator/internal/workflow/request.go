@@ -60,7 +60,8 @@ type Request struct {
 	RebootLimit  string             // --reboot-classical-timeout
 	KexecLimit   string             // --reboot-kexec-timeout
 
-	Doubts map[string]string // by node: why the system on it is not trusted; of the others the records do not tell against it
+	Expected map[string]time.Duration // what micro-steps take, by Experience
+	Doubts   map[string]string        // by node: why the system on it is not trusted; of the others the records do not tell against it
 
 	RebootKind  string // simple set_pxe deploy_env recorded_env
 	Level       int    // cluster.LevelSoft...

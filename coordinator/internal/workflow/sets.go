@@ -148,6 +148,9 @@ func (a *Automaton) gathered(n *node) bool {
 	if !collective && (n.micro == 0 || micros[n.micro-1].Raisable) {
 		return true
 	}
+	if a.fetching && micros[n.micro].broadcasts() {
+		return false
+	}
 	for _, m := range n.set.members {
 		before := m.macro < n.macro || m.macro == n.macro && m.phase != held && m.micro < n.micro
 		if before || collective && m.phase == running && m.macro == n.macro && m.micro == n.micro {

@@ -20,9 +20,11 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //
 //	plan                       followed by lines  MACRO: INSTANCE(option,...) STEP STEP | INSTANCE ...
 //	                           options: retries=N timeout=SECONDS barrier break
-//	                           a STEP may be  name/option,...  with retries=N limit=SECONDS barrier break
+//	                           a STEP may be  name/option,...  with retries=N limit=SECONDS expected=SECONDS barrier break
 //	nodes n1 n2                the nodes
+//	fetching                   when they start, the image is still to come
 //	begin [refused...]         they start
+//	fetched                    the image is here
 //	pass n1 n2                 they pass the micro-step that they are in, together
 //	fail n1 n2 : reason        they fail in it, together
 //	answer pass n1, fail n2    several answers together
@@ -86,6 +88,8 @@ type player struct {
 	task map[string]int // by node
 	now  time.Time
 	out  strings.Builder
+
+	fetching bool
 }
 
 func (p *player) block(commands string) string {
@@ -107,7 +111,11 @@ func (p *player) command(line string) {
 	case "nodes":
 		p.a = NewAutomaton(p.plan, strings.Fields(rest))
 	case "begin":
-		p.step(Event{Kind: Begin, Refused: strings.Fields(rest), Reason: "busy"})
+		p.step(Event{Kind: Begin, Refused: strings.Fields(rest), Reason: "busy", Fetching: p.fetching})
+	case "fetching":
+		p.fetching = true
+	case "fetched":
+		p.step(Event{Kind: Fetched})
 	case "pass", "fail":
 		p.step(p.answers(line)...)
 	case "answer":
@@ -270,6 +278,8 @@ func parsePlan(t *testing.T, lines []string) *Plan {
 					switch o {
 					case "retries":
 						micro.Retries = v
+					case "expected":
+						micro.Expected = time.Duration(v) * time.Second
 					case "limit":
 						micro.Limit = time.Duration(v) * time.Second
 					case "barrier":
