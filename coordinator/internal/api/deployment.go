@@ -52,6 +52,9 @@ func (s *server) createDeployment(c *call) (any, error) {
 	if err := s.readDoubts(c, req); err != nil {
 		return nil, err
 	}
+	if err := s.readExpected(c, req); err != nil {
+		return nil, err
+	}
 	prepare := s.fetchAll(c, req, keys)
 	if c.set("dry_run") && c.set("plan") {
 		return s.preview(c, req)

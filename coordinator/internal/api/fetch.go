@@ -20,12 +20,14 @@ const noteLevel = 3
 const warnLevel = 1
 
 // fetchAll returns what a deployment does before it touches a node: it fetches
-// the keys, the image and the archives, and completes the request with them.
+// the keys and the archives, and completes the request with them. The image, which may be
+// large, gets a head start: what can be refused quickly is refused before a node is touched,
+// and the rest comes while they boot.
 func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Prepare {
 	client, caller := s.readClient(c), c.caller
 	req.KeysFrom = keys
-	return func(ctx context.Context, note func(level int, text string)) error {
-		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
+	return func(ctx context.Context, note func(level int, text string)) (engine.Rest, error) {
+		fetch := func(ctx context.Context, what, uri, checksum string, limit int64) (workflow.File, error) {
 			note(noteLevel, fmt.Sprintf("Grab the %s file %s", what, uri))
 			if req.EnvID < 0 {
 				checksum = "" // an anonymous environment's files are what they are
@@ -36,42 +38,66 @@ func (s *server) fetchAll(c *call, req *workflow.Request, keys string) engine.Pr
 			})
 			return file, asFailure(what, uri, err)
 		}
+		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
+			return fetch(ctx, what, uri, checksum, limit)
+		}
 		for _, line := range req.OverriddenVariables() {
 			note(warnLevel, line)
 		}
-		var err error
-		if req.Keys, err = s.grabKeys(keys, get); err != nil {
-			return err
-		}
-		if req.Files.Image, err = get("tarball", req.Env.Image.File, req.Env.Image.Checksum, 0); err != nil {
-			return err
-		}
-		if s.Preparer != nil {
-			s.Preparer.Deployed(req)
-		}
-		if pre := req.Env.Preinstall; pre != nil {
-			file, err := get("preinstall", pre.Archive, pre.Checksum, s.Limits.Preinstall)
-			if err != nil {
+		image := startFetch(ctx, func(ctx context.Context) (workflow.File, error) {
+			return fetch(ctx, "tarball", req.Env.Image.File, req.Env.Image.Checksum, 0)
+		})
+		others := func() (err error) {
+			if req.Keys, err = s.grabKeys(keys, get); err != nil {
 				return err
 			}
-			req.Files.Preinstall = &file
+			return s.grabArchives(ctx, c, req, client, note, get)
 		}
-		req.Files.Postinstalls = nil
-		for _, post := range req.Env.Postinstalls {
-			file, err := get("postinstall", post.Archive, post.Checksum, s.Limits.Postinstall)
-			if err != nil {
-				return err
+		if err := others(); err != nil {
+			image.drop()
+			return nil, err
+		}
+		rest := func(ctx context.Context) (err error) {
+			req.Files.Image, err = image.wait(ctx)
+			req.Fetching = false
+			if err == nil && s.Preparer != nil {
+				s.Preparer.Deployed(req)
 			}
-			req.Files.Postinstalls = append(req.Files.Postinstalls, file)
-		}
-		if err := s.grabSiteArchives(ctx, req, note); err != nil {
 			return err
 		}
-		if err := s.grabBootFiles(ctx, req, get); err != nil {
-			return err
+		if image.within(headStart) {
+			return nil, rest(ctx)
 		}
-		return s.grabOperations(ctx, c, req, client, note)
+		req.Fetching = true
+		note(noteLevel, "The image is still being fetched: nodes go as far as they can without it")
+		return rest, nil
 	}
+}
+
+// grabArchives fetches all but the keys and the image.
+func (s *server) grabArchives(ctx context.Context, c *call, req *workflow.Request, client string, note func(level int, text string), get getFile) error {
+	if pre := req.Env.Preinstall; pre != nil {
+		file, err := get("preinstall", pre.Archive, pre.Checksum, s.Limits.Preinstall)
+		if err != nil {
+			return err
+		}
+		req.Files.Preinstall = &file
+	}
+	req.Files.Postinstalls = nil
+	for _, post := range req.Env.Postinstalls {
+		file, err := get("postinstall", post.Archive, post.Checksum, s.Limits.Postinstall)
+		if err != nil {
+			return err
+		}
+		req.Files.Postinstalls = append(req.Files.Postinstalls, file)
+	}
+	if err := s.grabSiteArchives(ctx, req, note); err != nil {
+		return err
+	}
+	if err := s.grabBootFiles(ctx, req, get); err != nil {
+		return err
+	}
+	return s.grabOperations(ctx, c, req, client, note)
 }
 
 // grabSiteArchives fetches the preinstalls and postinstalls of the clusters' sites.
@@ -94,7 +120,7 @@ func (s *server) grabSiteArchives(ctx context.Context, req *workflow.Request, no
 func (s *server) fetchOthers(c *call, req *workflow.Request, keys string) engine.Prepare {
 	client, caller := s.readClient(c), c.caller
 	req.KeysFrom = keys
-	return func(ctx context.Context, note func(level int, text string)) error {
+	return func(ctx context.Context, note func(level int, text string)) (engine.Rest, error) {
 		get := func(what, uri, checksum string, limit int64) (workflow.File, error) {
 			note(noteLevel, fmt.Sprintf("Grab the %s file %s", what, uri))
 			file, err := s.Files.Fetch(ctx, FileRequest{URI: uri, Client: client, Caller: caller, What: what, MaxSize: limit, Holder: req.ID})
@@ -102,12 +128,12 @@ func (s *server) fetchOthers(c *call, req *workflow.Request, keys string) engine
 		}
 		var err error
 		if req.Keys, err = s.grabKeys(keys, get); err != nil {
-			return err
+			return nil, err
 		}
 		if err := s.grabBootFiles(ctx, req, get); err != nil {
-			return err
+			return nil, err
 		}
-		return s.grabOperations(ctx, c, req, client, note)
+		return nil, s.grabOperations(ctx, c, req, client, note)
 	}
 }
 

@@ -144,7 +144,7 @@ func (s *server) submit(c *call, req *workflow.Request, prepare engine.Prepare) 
 		return nil, plan(req)
 	}
 	if prepare == nil {
-		prepare = func(context.Context, func(int, string)) error { return nil }
+		prepare = func(context.Context, func(int, string)) (engine.Rest, error) { return nil, nil }
 	}
 	if err := s.Workflows.Submit(c.ctx, req, prepare); err != nil {
 		return nil, err

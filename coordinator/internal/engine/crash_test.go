@@ -61,6 +61,9 @@ func (d *doomed) Accept(ctx context.Context, req *workflow.Request) error {
 func (d *doomed) Begin(ctx context.Context, req *workflow.Request) error {
 	return d.write(func() error { return d.journal.Begin(ctx, req) })
 }
+func (d *doomed) Complete(ctx context.Context, req *workflow.Request) error {
+	return d.write(func() error { return d.journal.Complete(ctx, req) })
+}
 func (d *doomed) Append(ctx context.Context, records []workflow.Record) error {
 	return d.write(func() error { return d.journal.Append(ctx, records) })
 }

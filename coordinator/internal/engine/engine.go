@@ -28,6 +28,8 @@ type Journal interface {
 	// Accept notes a workflow that was ordered; Begin, that its nodes are about to be claimed.
 	Accept(ctx context.Context, req *workflow.Request) error
 	Begin(ctx context.Context, req *workflow.Request) error
+	// Complete replaces what is kept of a request that was begun: its files are all here.
+	Complete(ctx context.Context, req *workflow.Request) error
 	Append(ctx context.Context, records []workflow.Record) error
 	// End notes that a workflow is over, and what is kept of it; nil if it cannot be told.
 	End(ctx context.Context, id string, kept *stats.Record) error
@@ -48,7 +50,13 @@ type NodeStates interface {
 
 // Prepare fetches what a request needs before its nodes are touched, and tells
 // of it with note (verbosity level, text). A *workflow.Failure is shown to the user as it is.
-type Prepare func(ctx context.Context, note func(level int, text string)) error
+// What takes long may be left to rest.
+type Prepare func(ctx context.Context, note func(level int, text string)) (rest Rest, err error)
+
+// Rest returns when the image is here too, and puts it into the request. It runs while
+// nodes are on their way already; until it returns, no broadcast starts, and its error
+// ends the workflow. nil: nothing is left.
+type Rest func(ctx context.Context) error
 
 // Event tells a listener that something about a workflow is new. It carries no
 // more than is needed to decide whether to look.

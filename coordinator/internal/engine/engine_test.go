@@ -26,13 +26,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // memory is a journal and node states in memory. It notes in which order things come.
 type memory struct {
-	mu      sync.Mutex
-	began   map[string]*workflow.Request
-	records []workflow.Record
-	ended   []string
-	states  map[string]string
-	broken  error         // of Append
-	kept    *stats.Record // of the workflow that ended last
+	mu        sync.Mutex
+	began     map[string]*workflow.Request
+	records   []workflow.Record
+	ended     []string
+	completed []string // paths of images
+	states    map[string]string
+	broken    error         // of Append
+	kept      *stats.Record // of the workflow that ended last
 }
 
 func newMemory() *memory {
@@ -45,6 +46,13 @@ func (m *memory) Begin(_ context.Context, req *workflow.Request) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.began[req.ID] = req
+	return nil
+}
+
+func (m *memory) Complete(_ context.Context, req *workflow.Request) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.completed = append(m.completed, req.Files.Image.Path)
 	return nil
 }
 
@@ -258,9 +266,9 @@ func TestDeployment(t *testing.T) {
 			return nil
 		})
 		defer b.close()
-		b.submit(deployment("D-1", lab("lab", "node-1.lab", "node-2.lab", "node-3.lab")), func(_ context.Context, note func(int, string)) error {
+		b.submit(deployment("D-1", lab("lab", "node-1.lab", "node-2.lab", "node-3.lab")), func(_ context.Context, note func(int, string)) (Rest, error) {
 			note(0, "Grab the key file /home/alice/.ssh/authorized_keys")
-			return nil
+			return nil, nil
 		})
 		v := b.wait("D-1")
 		check(t, "ok", []string{"node-1.lab", "node-2.lab", "node-3.lab"}, v.OK)
@@ -446,8 +454,8 @@ func TestCancel(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, nil)
 				defer b.close()
-				b.submit(deployment("D-1", lab("lab", "n1", "n2")), func(ctx context.Context, _ func(int, string)) error {
-					return sleep(ctx, time.Second)
+				b.submit(deployment("D-1", lab("lab", "n1", "n2")), func(ctx context.Context, _ func(int, string)) (Rest, error) {
+					return nil, sleep(ctx, time.Second)
 				})
 				time.Sleep(after)
 				if err := b.Cancel("D-1", ""); err != nil {
@@ -510,8 +518,8 @@ func TestPrepareFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		defer b.close()
-		b.submit(deployment("D-1", lab("lab", "n1")), func(context.Context, func(int, string)) error {
-			return &workflow.Failure{Code: 5, Message: "Image file not found!"}
+		b.submit(deployment("D-1", lab("lab", "n1")), func(context.Context, func(int, string)) (Rest, error) {
+			return nil, &workflow.Failure{Code: 5, Message: "Image file not found!"}
 		})
 		v := b.wait("D-1")
 		if v.Failure == nil || v.Failure.Code != 5 || v.Failure.Message != "Image file not found!" {

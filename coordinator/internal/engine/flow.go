@@ -31,6 +31,7 @@ type flow struct {
 	begun    bool          // and that it is launched
 	claimed  bool          // the nodes' states in the store are ours to change
 	refused  bool          // all nodes are busy elsewhere
+	rest     Rest          // of the preparation; nil: nothing
 
 	mu      sync.Mutex
 	book    *book
@@ -125,7 +126,9 @@ func (f *flow) run(prepare Prepare) {
 	defer f.stop()
 	err := f.prepare(prepare)
 	if err == nil {
-		err = f.launch()
+		if err = f.launch(); err != nil {
+			f.dropRest()
+		}
 	}
 	f.drive(err)
 }
@@ -147,9 +150,10 @@ func (f *flow) prepare(prepare Prepare) error {
 	if prepare == nil {
 		return nil
 	}
-	err := prepare(f.ctx, func(level int, text string) {
+	rest, err := prepare(f.ctx, func(level int, text string) {
 		f.locked(func() { f.line("", level, text) })
 	})
+	f.rest = rest
 	if err != nil && f.ctx.Err() != nil {
 		return nil // cancelled: launch sees to it
 	}
@@ -194,7 +198,7 @@ func (f *flow) launch() error {
 	f.locked(func() { f.overview() })
 	events := make([][]workflow.Event, len(f.parts))
 	for i, p := range f.parts {
-		begin := workflow.Event{Kind: workflow.Begin, Reason: involved, Plan: p.plan.Sum()}
+		begin := workflow.Event{Kind: workflow.Begin, Reason: involved, Plan: p.plan.Sum(), Fetching: f.rest != nil}
 		for _, n := range p.nodes {
 			if slices.Contains(busy, n) {
 				begin.Refused = append(begin.Refused, n)
@@ -233,6 +237,9 @@ const beat = 10 * time.Second
 
 // loop feeds answers and the passing of time to the automata until all have ended.
 func (f *flow) loop() error {
+	fetched, wait := f.fetchRest()
+	defer wait() // what was fetched is let go of at the end, not later
+	defer f.stop()
 	for {
 		deadline, running := f.deadline()
 		if !running {
@@ -242,9 +249,15 @@ func (f *flow) loop() error {
 			deadline = next
 		}
 		wait := newTimer(deadline)
+		var here [][]workflow.Event
 		select {
 		case <-f.inbox.signal:
 		case <-wait.C:
+		case err := <-fetched:
+			var failed error
+			if here, failed = f.fetchedAll(err); failed != nil {
+				return failed
+			}
 		}
 		wait.Stop()
 		answers := f.inbox.collect(linger)
@@ -252,6 +265,7 @@ func (f *flow) loop() error {
 			return errSuspended
 		}
 		events := make([][]workflow.Event, len(f.parts))
+		copy(events, here)
 		for _, a := range answers {
 			events[a.part] = append(events[a.part], a.event)
 		}

@@ -52,6 +52,8 @@ func (f *flow) follow(w workflow.Interrupted) *workflow.Failure {
 	switch {
 	case !w.Launched:
 		return unable("the coordinator was restarted before the files were there; nothing was done to the nodes: give the order again")
+	case w.Request.Fetching:
+		return unable("the coordinator was restarted while the image was being fetched: give the order again")
 	case len(w.Records) == 0: // it claimed its nodes at most
 		f.stepped = w.Request.Created
 	}
@@ -116,7 +118,13 @@ func (f *flow) resume(claimed bool, reason *workflow.Failure) {
 		f.claimed = f.busyState() != ""
 		if err = f.catchUp(); err == nil {
 			f.logger.Info("an interrupted workflow goes on", "away", time.Since(f.stepped).Round(time.Millisecond))
-			err = f.step(time.Now(), f.toAll(workflow.Event{Kind: workflow.Resume}))
+			events := f.toAll(workflow.Event{Kind: workflow.Resume})
+			for i, p := range f.parts {
+				if p.automaton.Fetching() { // the journal knows where the image is: see fetchedAll
+					events[i] = append(events[i], workflow.Event{Kind: workflow.Fetched})
+				}
+			}
+			err = f.step(time.Now(), events)
 		}
 	default:
 		f.logger.Info("an interrupted workflow begins")

@@ -171,7 +171,7 @@ func TestSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		b.submit(deployment("D-1", lab("lab", "n1", "n2")), nil)
-		b.submit(deployment("D-2", lab("lab", "n3")), func(ctx context.Context, _ func(int, string)) error { return sleep(ctx, time.Hour) })
+		b.submit(deployment("D-2", lab("lab", "n3")), func(ctx context.Context, _ func(int, string)) (Rest, error) { return nil, sleep(ctx, time.Hour) })
 		time.Sleep(5500 * time.Millisecond)
 		before := b.memory.last()
 		cut := false

@@ -59,6 +59,22 @@ func (j *Journal) begin(ctx context.Context, req *workflow.Request, statement st
 	return nil
 }
 
+// Complete replaces the request of a workflow that was begun.
+func (j *Journal) Complete(ctx context.Context, req *workflow.Request) error {
+	text, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("journal workflow %s: encode request: %w", req.ID, err)
+	}
+	err = j.store.update(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE journal_workflows SET request = ? WHERE id = ?", string(text), req.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("journal the files of workflow %s: %w", req.ID, err)
+	}
+	return nil
+}
+
 // Append adds transitions, all or none.
 func (j *Journal) Append(ctx context.Context, records []workflow.Record) error {
 	if len(records) == 0 {

@@ -93,6 +93,9 @@ func NewAutomaton(plan *Plan, nodes []string) *Automaton {
 // Ended tells whether every node has its verdict.
 func (a *Automaton) Ended() bool { return a.ended }
 
+// Fetching tells whether a broadcast would have to wait for the image.
+func (a *Automaton) Fetching() bool { return a.fetching && !a.ended }
+
 // Deadline is the next moment at which Step must be called even without an
 // event; zero if there is none.
 func (a *Automaton) Deadline() time.Time {

@@ -38,6 +38,7 @@ type Request struct {
 	EnvOwner     string
 	EnvID        int64 // registry row, -1 for an anonymous environment
 	Files        Files
+	Fetching     bool   // the image is on its way: Files has it later
 	KeysFrom     string // where the keys come from, fetched after the plan is made; empty: none are wanted
 	Keys         []byte // authorized_keys lines
 	BlockDevice  string // overrides the cluster's

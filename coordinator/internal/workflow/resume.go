@@ -20,6 +20,7 @@ func (a *Automaton) resumeAll() {
 	for _, n := range a.nodes {
 		n.deadline = later(n.deadline)
 	}
+	a.here = a.now
 	a.say(Resumed{Away: away})
 	for _, t := range a.tasks {
 		t.deadline = later(t.deadline)
@@ -38,7 +39,7 @@ func (p *Plan) Sum() string {
 		for _, in := range m.Instances {
 			fmt.Fprintf(h, " %s %d %d %t %t\n", in.Name, in.Retries, in.Timeout, in.Raisable, in.Breakpoint)
 			for _, s := range in.Micros {
-				fmt.Fprintf(h, "  %s %s %d %d %t %t\n", s.Name, s.Argument, s.Limit, s.Retries, s.Raisable, s.Breakpoint)
+				fmt.Fprintf(h, "  %s %s %d %d %d %t %t\n", s.Name, s.Argument, s.Limit, s.Expected, s.Retries, s.Raisable, s.Breakpoint)
 			}
 		}
 	}

@@ -192,11 +192,23 @@ BroadcastEnv:
 		"KADEPLOY_ENV=debian12-min", "KADEPLOY_DEPLOY_PART=/dev/vda3", "KADEPLOY_MINE=a b", "KADEPLOY_TMP_DIR=/tmp")
 }
 
-// trustedThenHang redeploys the running system without its firmware, and sends it into
-// a kernel that goes no further than a panic.
+// trustedThenHang starts the mini-OS out of the running system, without the firmware, and
+// then sends the machine into a kernel that goes no further than a panic. The system on
+// the disk is left as it is, to save time: HardReboot finds it.
 func trustedThenHang(t *testing.T, r *rig) {
 	dir := r.files(map[string]string{
 		"hang.yml": `---
+SetDeploymentMiniOS:
+  format_deploy_part:
+    substitute:
+      - action: exec
+        name: keep
+        command: test -e /rambin
+  mount_deploy_part:
+    post-ops:
+      - action: exec
+        name: mark
+        command: cp /proc/sys/kernel/random/boot_id $KADEPLOY_ENV_EXTRACTION_DIR/trusted
 BootNewEnvKexec:
   kexec:
     substitute:
@@ -206,12 +218,15 @@ BootNewEnvKexec:
 `})
 	firmware := func() int { return strings.Count(r.daemonLog(), "node boots") }
 	booted := firmware()
-	out := r.in(dir, "kadeploy3", "debian12-min", "-m", "node-1.lab", "-k", r.path("user.pub"), "--custom-steps", "hang.yml", "--reboot-kexec-timeout", "25",
-		"--force-steps", "SetDeploymentMiniOS|SetDeploymentMiniOSTrusted:0:120&BroadcastEnv|BroadcastEnvKascade:0:300&BootNewEnv|BootNewEnvKexec:0:60,BootNewEnvHardReboot:0:300")
+	out := r.in(dir, "kadeploy3", "debian12-min", "-m", "node-1.lab", "-k", r.path("user.pub"), "--custom-steps", "hang.yml", "--disable-disk-partitioning",
+		"--force-steps", "SetDeploymentMiniOS|SetDeploymentMiniOSTrusted:0:200&BroadcastEnv|BroadcastEnvDummy:0:30&BootNewEnv|BootNewEnvKexec:0:25,BootNewEnvHardReboot:0:300")
 	if out.status != 0 || !strings.Contains(out.stdout, "successful on nodes\nnode-1.lab\n") {
 		t.Fatalf("kadeploy3: %s", out)
 	}
-	contains(t, "the text", out.stdout, "SetDeploymentEnvTrusted", "BootNewEnvHardReboot")
+	if r.login("node-1", "test -s /trusted && echo yes") != "yes" {
+		t.Error("the mini-OS has left no mark on the disk")
+	}
+	contains(t, "the text", out.stdout, "SetDeploymentEnvTrusted", "Timeout in the BootNewEnvKexec step", "BootNewEnvHardReboot")
 	if got := firmware() - booted; got != 1 {
 		t.Errorf("the machine asked %d times what to boot, want once: of HardReboot", got)
 	}
