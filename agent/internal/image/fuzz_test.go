@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // FuzzExtract throws archives at the extractor: it must neither crash, hang nor
@@ -22,11 +24,20 @@ func FuzzExtract(f *testing.F) {
 	} {
 		f.Add(archiveOf(f, headers...))
 	}
+	for _, headers := range [][]tar.Header{
+		{symlink("l", "../canary"), reg("l/file", 9), directory("l/new"), hardlink("h", "l/file"), reg("h", 4)},
+		{directory("a"), directory("a/b"), symlink("a/b", "../../canary"), reg("a/b/file", 5)}, // a parent replaced in the midst
+		{symlink("l", "../canary/file"), reg("l", 3), {Typeflag: tar.TypeChar, Name: "l", Devmajor: 1, Devminor: 3}},
+		{symlink("a", "b"), symlink("b", "../canary"), {Typeflag: tar.TypeDir, Name: "a", Mode: 0o777, Uid: 7}},
+		{hardlink("h", "../canary/file"), reg("h", 2)},
+		{{Typeflag: tar.TypeReg, Name: "p", Size: 3, PAXRecords: map[string]string{"path": "../canary/file", "linkpath": "../canary"}}},
+	} {
+		f.Add(archiveOf(f, headers...))
+	}
 	base := f.TempDir()
 	canary := filepath.Join(base, "canary")
-	if err := os.WriteFile(canary, []byte("alive"), 0o600); err != nil {
-		f.Fatal(err)
-	}
+	tool(f, "", "bash", "-ec", `mkdir -m 750 $0; cd $0; echo alive > file; ln -s file link; mkdir sub; echo x > sub/x; touch -hd 2011-11-11 sub/x link file sub .`, canary)
+	before := readTree(f, canary)
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		root, err := os.MkdirTemp(base, "root")
 		if err != nil {
@@ -48,8 +59,8 @@ func FuzzExtract(f *testing.F) {
 		if d := time.Since(begin); d > 10*time.Second {
 			t.Errorf("extraction of %d bytes took %s", len(archive), d)
 		}
-		if b, err := os.ReadFile(canary); err != nil || string(b) != "alive" {
-			t.Fatalf("the file beside the root: %q, %v", b, err)
+		if diff := cmp.Diff(before, readTree(t, canary)); diff != "" {
+			t.Fatalf("the tree beside the root (-before +after):\n%s", diff)
 		}
 		if entries, err := os.ReadDir(base); err != nil || len(entries) > 2 {
 			t.Fatalf("beside the root: %v, %v, want only the canary", entries, err)

@@ -15,7 +15,7 @@ import (
 // request, each over the one before.
 func (n nodes) variables(t *workflow.Task) map[string]string {
 	p := numbers(t)
-	target := deployTarget(t)
+	target := rootTarget(t) // what scripts mean by the deployed partition, also on a disk that was written as a whole
 	v := map[string]string{
 		"CLUSTER":                t.Cluster.Name,
 		"DEPLOY_PART":            devicePath(t, target),
