@@ -84,7 +84,7 @@ func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, er
 		return nil, fmt.Errorf("%d nodes, the limit is %d", len(peers), wire.MaxNodes)
 	}
 	opts.Window = cmp.Or(opts.Window, DefaultWindow)
-	opts.DeadAfter = cmp.Or(opts.DeadAfter, DefaultDeadAfter)
+	opts.DeadAfter = max(cmp.Or(opts.DeadAfter, DefaultDeadAfter), silenceOf(len(peers)))
 	opts.StartWithin = cmp.Or(opts.StartWithin, DefaultStartWithin)
 	opts.Report = cmp.Or(opts.Report, DefaultReport)
 	h := &head{src: src, m: m, opts: opts, log: opts.Logger, events: make(chan chain.Event, 1024), failed: make(chan error, 1), close: func() {}}
@@ -99,6 +99,7 @@ func newHead(src Source, m *Manifest, peers []Peer, opts HeadOptions) (*head, er
 		}
 		names[p.Name] = true
 		h.peers = append(h.peers, &peer{Peer: p, link: newLink(p.Control), teller: h.newTeller()})
+		h.peers[len(h.peers)-1].link.every.Store(int64(beatOf(len(peers))))
 	}
 	h.rates = make([]nodeRates, len(peers))
 	return h, h.prepare()

@@ -5,13 +5,33 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kadeploy/kascade/internal/wire"
 )
 
-// beat is the time between two messages on a control link that is otherwise idle.
+// beat is the time between two messages on a control link that is otherwise idle, of
+// a chain that is not very long.
 const beat = 200 * time.Millisecond
+
+// Each node more makes the head read and write more messages: in chains that are longer
+// than 500, there is this time between two messages of any nodes, and the beat follows.
+const messageEvery = 400 * time.Microsecond
+
+// beatsOfSilence is how many beats a node must at least be allowed to miss.
+const beatsOfSilence = 12.5
+
+// beatOf is the beat of a chain of so many nodes; both sides know it.
+func beatOf(nodes int) time.Duration { return max(beat, time.Duration(nodes)*messageEvery) }
+
+// silenceOf is the silence after which a node of such a chain is dead, if nothing longer is wished.
+func silenceOf(nodes int) time.Duration {
+	if b := beatOf(nodes); b > beat {
+		return time.Duration(beatsOfSilence * float64(b))
+	}
+	return 0
+}
 
 // outbox is how many messages may wait on a link before the other side counts as dead.
 const outbox = 256
@@ -23,10 +43,12 @@ type link struct {
 	close func()                   // once or more; ends read and write
 	ended chan struct{}
 	more  chan struct{} // more may have something to send
+	every atomic.Int64  // the beat, in nanoseconds
 }
 
 func newLink(rw io.ReadWriteCloser) *link {
 	l := &link{rw: rw, out: make(chan func() wire.Message, outbox), ended: make(chan struct{}), more: make(chan struct{}, 1)}
+	l.every.Store(int64(beat))
 	l.close = sync.OnceFunc(func() {
 		close(l.ended)
 		rw.Close()
@@ -58,7 +80,8 @@ func (l *link) wake() {
 // write sends what is queued until the link ends. In between it sends what more
 // gives, and each beat what idle gives.
 func (l *link) write(more func() wire.Message, idle func() wire.Message) {
-	timer := time.NewTicker(beat)
+	every := l.every.Load()
+	timer := time.NewTicker(time.Duration(every))
 	defer timer.Stop()
 	var buf []byte
 	for {
@@ -78,6 +101,10 @@ func (l *link) write(more func() wire.Message, idle func() wire.Message) {
 			case <-l.more:
 				continue
 			case <-timer.C:
+				if now := l.every.Load(); now != every {
+					every = now
+					timer.Reset(time.Duration(every))
+				}
 				if m = idle(); m == nil {
 					continue
 				}

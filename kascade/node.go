@@ -244,6 +244,7 @@ func (n *node) begin(s *wire.Start) error {
 	if size != window.Unknown {
 		close(n.ends)
 	}
+	n.link.every.Store(int64(beatOf(int(min(n.start.Nodes, wire.MaxNodes)))))
 	close(n.started)
 	held := n.opts.Held
 	if held.ChunkSize != int(s.ChunkSize) || s.Options&wire.NoVerify != 0 {

@@ -48,6 +48,7 @@ type Agent struct {
 	Address netip.Addr
 	Since   time.Time
 
+	raw  net.Conn
 	mux  *yamux.Session
 	conn *grpc.ClientConn
 	once sync.Once
@@ -70,7 +71,12 @@ func (a *Agent) open() bool {
 // Close ends the session. The agent dials again if it still runs.
 func (a *Agent) Close() error {
 	var err error
-	a.once.Do(func() { err = errors.Join(a.conn.Close(), a.mux.Close()) })
+	a.once.Do(func() {
+		// The connection goes first: while yamux closes its end in order, who reads from
+		// its streams turns in a circle, and a wave of reboots closes a thousand at once.
+		a.raw.Close()
+		err = errors.Join(a.mux.Close(), a.conn.Close())
+	})
 	return err
 }
 
@@ -80,7 +86,7 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	agents  map[string]*Agent
-	changed chan struct{} // closed and replaced when agents changes
+	changed map[string]chan struct{} // of nodes that are waited for: closed and dropped when the node's session changes
 }
 
 // New returns a Fleet without sessions.
@@ -91,7 +97,7 @@ func New(cfg Config) (*Fleet, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{cfg: cfg, agents: make(map[string]*Agent), changed: make(chan struct{})}, nil
+	return &Fleet{cfg: cfg, agents: make(map[string]*Agent), changed: make(map[string]chan struct{})}, nil
 }
 
 // Agent is the session of a node, if one is open now.
@@ -107,7 +113,7 @@ func (f *Fleet) Await(ctx context.Context, node string, suits func(*Agent) bool)
 	for {
 		f.mu.Lock()
 		a, ok := f.agents[node]
-		changed := f.changed
+		changed := f.change(node)
 		f.mu.Unlock()
 		if ok && a.open() && (suits == nil || suits(a)) {
 			return a, nil
@@ -120,6 +126,25 @@ func (f *Fleet) Await(ctx context.Context, node string, suits func(*Agent) bool)
 			return nil, fmt.Errorf("the agent of %s has not dialled: %w", node, ctx.Err())
 		case <-changed:
 		}
+	}
+}
+
+// change is closed at the next change of the node's session. A node has its own: who
+// waits for one of thousands is not woken by each of them. f.mu is held.
+func (f *Fleet) change(node string) chan struct{} {
+	c := f.changed[node]
+	if c == nil {
+		c = make(chan struct{})
+		f.changed[node] = c
+	}
+	return c
+}
+
+// tell wakes those who wait for a change of the node's session. f.mu is held.
+func (f *Fleet) tell(node string) {
+	if c := f.changed[node]; c != nil {
+		close(c)
+		delete(f.changed, node)
 	}
 }
 
@@ -187,8 +212,7 @@ func (f *Fleet) put(a *Agent) {
 	f.mu.Lock()
 	old := f.agents[a.Node]
 	f.agents[a.Node] = a
-	close(f.changed)
-	f.changed = make(chan struct{})
+	f.tell(a.Node)
 	f.mu.Unlock()
 	if old != nil {
 		old.Close()
@@ -202,8 +226,7 @@ func (f *Fleet) drop(a *Agent) {
 		return
 	}
 	delete(f.agents, a.Node)
-	close(f.changed)
-	f.changed = make(chan struct{})
+	f.tell(a.Node)
 }
 
 // open does the handshakes of SPEC.md, all within its limit.
@@ -233,7 +256,11 @@ func (f *Fleet) open(ctx context.Context, raw net.Conn) (*Agent, error) {
 	if err := raw.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	return multiplex(conn, &hello, address, f.cfg.Logger)
+	agent, err := multiplex(conn, &hello, address, f.cfg.Logger)
+	if err == nil {
+		agent.raw = raw
+	}
+	return agent, err
 }
 
 func (f *Fleet) tls() *tls.Config {
@@ -274,6 +301,9 @@ func (f *Fleet) admit(ctx context.Context, conn *tls.Conn, hello *session.Hello)
 	return known, f.cfg.Admission.Admit(ctx, hello.Node, hello.Token, session.KeyID(state.PeerCertificates[0]))
 }
 
+// bufferSize is that of a gRPC connection in each direction, in bytes: more than any usual message.
+const bufferSize = 4 << 10
+
 // multiplex turns an admitted connection into a gRPC client that opens its streams on it.
 func multiplex(conn *tls.Conn, hello *session.Hello, address netip.Addr, log *slog.Logger) (*Agent, error) {
 	mux, err := yamux.Client(conn, session.Multiplexing(io.Discard))
@@ -282,6 +312,9 @@ func multiplex(conn *tls.Conn, hello *session.Hello, address netip.Addr, log *sl
 	}
 	client, err := grpc.NewClient("passthrough:///"+hello.Node,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // TLS is below yamux
+		// Thousands of connections are open at once, most of them idle: gRPC's own buffers of 32 KiB
+		// in each direction would be most of the coordinator's memory.
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize), grpc.WithSharedWriteBuffer(true),
 		grpc.WithUnaryInterceptor(lostUnary), grpc.WithStreamInterceptor(lostStream),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return mux.Open() }),
 	)

@@ -18,6 +18,8 @@ import (
 	"github.com/hashicorp/yamux"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"kadeploy/proto/agent/session"
 	agentv1 "kadeploy/proto/agent/v1"
@@ -38,7 +40,15 @@ func (a *admission) Admit(_ context.Context, node, token, key string) error {
 
 type describer struct {
 	agentv1.UnimplementedAgentServer
-	name string
+	name  string
+	asked chan struct{}
+}
+
+// InstallKeys never answers.
+func (d describer) InstallKeys(ctx context.Context, _ *agentv1.InstallKeysRequest) (*agentv1.InstallKeysReply, error) {
+	close(d.asked)
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 func (d describer) Describe(context.Context, *agentv1.DescribeRequest) (*agentv1.DescribeReply, error) {
@@ -89,6 +99,11 @@ func start(t *testing.T) (*Fleet, string) {
 // dial is what an agent does; it returns the reply, and serves until the test ends if that is ok.
 func dial(t *testing.T, address string, cert tls.Certificate, hello session.Hello) (session.Reply, *yamux.Session) {
 	t.Helper()
+	return dialAs(t, address, cert, hello, describer{name: hello.Node + "/" + hello.BootID})
+}
+
+func dialAs(t *testing.T, address string, cert tls.Certificate, hello session.Hello, answers agentv1.AgentServer) (session.Reply, *yamux.Session) {
+	t.Helper()
 	conn, err := tls.Dial("tcp", address, &tls.Config{
 		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{session.ALPN}, Certificates: []tls.Certificate{cert},
 	})
@@ -111,7 +126,7 @@ func dial(t *testing.T, address string, cert tls.Certificate, hello session.Hell
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	agentv1.RegisterAgentServer(server, describer{name: hello.Node + "/" + hello.BootID})
+	agentv1.RegisterAgentServer(server, answers)
 	ended := make(chan struct{})
 	go func() { defer close(ended); server.Serve(mux) }()
 	t.Cleanup(func() { server.Stop(); mux.Close(); <-ended })
@@ -155,7 +170,7 @@ func TestSession(t *testing.T) {
 	<-second.Gone()
 	for len(f.Agents()) > 0 && ctx.Err() == nil {
 		f.mu.Lock()
-		changed := f.changed
+		changed := f.change("n1")
 		f.mu.Unlock()
 		if len(f.Agents()) == 0 {
 			break
@@ -167,6 +182,44 @@ func TestSession(t *testing.T) {
 	}
 	if _, ok := f.Agent("n1"); ok {
 		t.Error("a session that ended is still listed")
+	}
+}
+
+// TestLostSession: a call under way fails as Unavailable when the session ends, also if
+// it is the coordinator's own end that closes first.
+func TestLostSession(t *testing.T) {
+	f, address := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 20 { // which of the two is seen first is a race
+		asked := make(chan struct{})
+		if reply, _ := dialAs(t, address, certificate(t), session.Hello{Node: "n1", Token: "aa"}, describer{asked: asked}); !reply.OK {
+			t.Fatalf("refused: %+v", reply)
+		}
+		agent, err := f.Await(ctx, "n1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { <-asked; agent.Close() }()
+		if _, err := agent.InstallKeys(ctx, &agentv1.InstallKeysRequest{}); status.Code(err) != codes.Unavailable {
+			t.Fatalf("a call whose session was closed = %v, want code Unavailable", err)
+		}
+		<-agent.Gone()
+	}
+	agent := func() *Agent { a, _ := f.Agent("n1"); return a }
+	for agent() != nil && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	_, mux := dialAs(t, address, certificate(t), session.Hello{Node: "n1", Token: "aa"}, describer{asked: make(chan struct{})})
+	defer mux.Close()
+	a, err := f.Await(ctx, "n1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, giveUp := context.WithCancel(ctx)
+	giveUp()
+	if _, err := a.InstallKeys(gone, &agentv1.InstallKeysRequest{}); status.Code(err) != codes.Canceled {
+		t.Errorf("a call that the caller gave up = %v, want code Canceled", err)
 	}
 }
 

@@ -1,13 +1,24 @@
 package rehearse
 
-import "net"
+import (
+	"net"
+	"sync"
+)
 
 // freezer is a connection whose machine may hang: then it stays open, takes what comes
-// without reading it, and sends nothing.
+// without reading it, and sends nothing. What the machine's own side closes then is
+// closed for the coordinator only when the machine is reset.
 type freezer struct {
 	net.Conn
 	hung <-chan struct{} // closed when the machine hangs
 	gone <-chan struct{} // closed when it is reset
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newFreezer(c net.Conn, hung, gone <-chan struct{}) *freezer {
+	return &freezer{Conn: c, hung: hung, gone: gone, closed: make(chan struct{})}
 }
 
 func (f *freezer) frozen() bool {
@@ -22,11 +33,14 @@ func (f *freezer) frozen() bool {
 // Read never gives what arrived after the machine hung.
 func (f *freezer) Read(p []byte) (int, error) {
 	n, err := f.Conn.Read(p)
-	if f.frozen() {
-		<-f.gone
-		return 0, net.ErrClosed
+	if !f.frozen() {
+		return n, err
 	}
-	return n, err
+	select {
+	case <-f.gone:
+	case <-f.closed:
+	}
+	return 0, net.ErrClosed
 }
 
 func (f *freezer) Write(p []byte) (int, error) {
@@ -36,11 +50,13 @@ func (f *freezer) Write(p []byte) (int, error) {
 	return f.Conn.Write(p)
 }
 
-// Close of a frozen connection leaves it to the machine's end.
 func (f *freezer) Close() error {
-	if f.frozen() {
-		go func() { <-f.gone; f.Conn.Close() }()
-		return nil
+	if !f.frozen() {
+		return f.Conn.Close()
 	}
-	return f.Conn.Close()
+	f.once.Do(func() {
+		close(f.closed)
+		go func() { <-f.gone; f.Conn.Close() }()
+	})
+	return nil
 }

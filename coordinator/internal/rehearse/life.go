@@ -89,11 +89,11 @@ func (l *life) miniOS(args bootArguments) next {
 	go func() {
 		defer close(served)
 		for wait := 250 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
-			mux, err := dial(ctx, args, m.address, m.cert, a.boot, func(c net.Conn) net.Conn {
-				return &freezer{Conn: c, hung: l.hung, gone: l.ctx.Done()}
+			link, err := dial(ctx, args, m.address, m.cert, a.boot, func(c net.Conn) net.Conn {
+				return newFreezer(c, l.hung, l.ctx.Done())
 			})
 			if err == nil {
-				serve(ctx, mux, a)
+				link.serve(ctx, a)
 			} else if ctx.Err() == nil {
 				m.world.complain(m, err)
 			}
@@ -134,17 +134,20 @@ func (l *life) faulty(p Point) error {
 	}
 	switch m.spec.Fault.Kind {
 	case Death:
+		l.fallSilent() // nobody hears last words
 		m.mu.Lock()
 		m.stop()
 		m.mu.Unlock()
 	case Hang:
-		l.once.Do(func() { close(l.hung) })
+		l.fallSilent()
 	case Error:
 		return fmt.Errorf("rehearsed failure at %s", p)
 	}
 	<-l.ctx.Done()
 	return context.Canceled
 }
+
+func (l *life) fallSilent() { l.once.Do(func() { close(l.hung) }) }
 
 // sleep tells whether the machine still lives, and does not hang, after d.
 func (l *life) sleep(d time.Duration) bool {

@@ -32,8 +32,14 @@ func certificate() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, err
 }
 
+// link is an open session.
+type link struct {
+	raw net.Conn
+	mux *yamux.Session
+}
+
 // dial opens a session as proto/agent/session/SPEC.md says.
-func dial(ctx context.Context, a bootArguments, from netip.Addr, cert tls.Certificate, boot string, wrap func(net.Conn) net.Conn) (*yamux.Session, error) {
+func dial(ctx context.Context, a bootArguments, from netip.Addr, cert tls.Certificate, boot string, wrap func(net.Conn) net.Conn) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, session.HelloLimit)
 	defer cancel()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
@@ -41,7 +47,8 @@ func dial(ctx context.Context, a bootArguments, from netip.Addr, cert tls.Certif
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(wrap(raw), &tls.Config{
+	raw = wrap(raw)
+	conn := tls.Client(raw, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{session.ALPN}, Certificates: []tls.Certificate{cert},
 		InsecureSkipVerify: true, // the fingerprint is the proof
 		VerifyConnection: func(s tls.ConnectionState) error {
@@ -58,7 +65,7 @@ func dial(ctx context.Context, a bootArguments, from netip.Addr, cert tls.Certif
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	return mux, nil
+	return &link{raw, mux}, nil
 }
 
 func greet(ctx context.Context, conn *tls.Conn, hello session.Hello) error {
@@ -81,13 +88,15 @@ func greet(ctx context.Context, conn *tls.Conn, hello session.Hello) error {
 	return conn.SetDeadline(time.Time{})
 }
 
-// serve answers calls until the session or ctx ends.
-func serve(ctx context.Context, mux *yamux.Session, server agentv1.AgentServer) {
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(16 << 20))
+// serve answers calls until the session or ctx ends. The connection goes first: while
+// yamux closes its end in order, who reads from its streams turns in a circle.
+func (l *link) serve(ctx context.Context, server agentv1.AgentServer) {
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(16<<20), grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
 	agentv1.RegisterAgentServer(g, server)
-	stop := context.AfterFunc(ctx, func() { mux.Close(); g.Stop() })
+	stop := context.AfterFunc(ctx, func() { l.raw.Close(); l.mux.Close(); g.Stop() })
 	defer stop()
-	g.Serve(mux)
-	mux.Close()
+	g.Serve(l.mux)
+	l.raw.Close()
+	l.mux.Close()
 	g.Stop()
 }

@@ -79,6 +79,7 @@ func (a *Automaton) runOf(n *node, previous *run) *run {
 // on without a task, so that others may be able to.
 func (a *Automaton) start() (moved bool) {
 	var batches []*task
+	together := make(map[gathering]bool) // what gathered says, until a node moves; then it is looked again
 	for _, n := range a.nodes {
 		if n.phase != ready {
 			continue
@@ -97,7 +98,7 @@ func (a *Automaton) start() (moved bool) {
 		case n.late(a.now):
 			a.tooLate(n)
 			moved = true
-		case !a.gathered(n):
+		case !a.gatheredIn(together, n):
 			a.pause(n)
 		default:
 			a.resume(n)
@@ -112,6 +113,25 @@ func (a *Automaton) start() (moved bool) {
 		a.order(t)
 	}
 	return false
+}
+
+// gathering is what gathered depends on, beside where the others are.
+type gathering struct {
+	set, entered *set
+	at           target
+	micro        int
+}
+
+// gatheredIn is gathered, asked once for all nodes that are at one place: thousands that
+// wait for the last of them are not each compared with all.
+func (a *Automaton) gatheredIn(known map[gathering]bool, n *node) bool {
+	key := gathering{n.set, n.entered, n.place(), n.micro}
+	yes, asked := known[key]
+	if !asked {
+		yes = a.gathered(n)
+		known[key] = yes
+	}
+	return yes
 }
 
 // enlist adds a node to the task of its run, micro-step and deadline. A
