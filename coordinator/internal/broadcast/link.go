@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -23,6 +24,7 @@ type link struct {
 	cancel context.CancelFunc
 	in     *io.PipeReader
 	out    sync.Mutex // held while something is sent
+	closed bool       // nothing is sent any more; guarded by out
 
 	ended chan struct{}        // closed when the call is over; then these stand:
 	done  *agentv1.ReceiveDone // nil if the node did not finish
@@ -75,6 +77,10 @@ func (l *link) Write(p []byte) (int, error) {
 	// gRPC may still hold the message when Send returns, and the chain may use p again.
 	l.out.Lock()
 	defer l.out.Unlock()
+	if l.closed {
+		// gRPC would end the call for it, and with it a node that is about to say how well it went.
+		return 0, fmt.Errorf("control link to %s: %w", l.target.Node, io.ErrClosedPipe)
+	}
 	message := &agentv1.ReceiveRequest{Kind: &agentv1.ReceiveRequest_Control{Control: slices.Clone(p)}}
 	if err := l.call.Send(message); err != nil {
 		return 0, fmt.Errorf("control link to %s: %w", l.target.Node, err)
@@ -82,14 +88,28 @@ func (l *link) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// unread is how long a Write may take when the link is closed. One that takes longer is
+// blocked on a node that does not read: only the end of the call frees it.
+const unread = time.Second
+
 func (l *link) Close() error {
 	l.in.Close()
 	if !l.out.TryLock() {
-		// A Write is blocked on a node that does not read: only the end of the call frees it.
-		l.cancel()
+		go func() {
+			end := time.AfterFunc(unread, l.cancel)
+			defer end.Stop()
+			l.out.Lock()
+			l.shut() // an error is that of the call's end
+		}()
 		return nil
 	}
+	return l.shut()
+}
+
+// shut tells the node that no more comes, and unlocks out.
+func (l *link) shut() error {
 	defer l.out.Unlock()
+	l.closed = true
 	return l.call.CloseSend()
 }
 
