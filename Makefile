@@ -70,6 +70,10 @@ test-unit: packages build ## all tests that boot no machine
 	go test -timeout 10m $(PLAIN_TESTS)
 	go test -timeout 10m -p 1 $(TIMED_TESTS)
 
+.PHONY: bench-rehearse
+bench-rehearse: build ## deploy on 100, 1,000 and 5,000 simulated nodes, and on 100 with faults by 100 seeds, beside the goals
+	@scripts/bench-rehearse.sh
+
 .PHONY: race
 race: build ## the tests that boot no machine, under the race detector (takes long)
 	@scripts/install-packages.sh gcc libc6-dev

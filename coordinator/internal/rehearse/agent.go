@@ -49,6 +49,10 @@ func (a *agent) Format(context.Context, *agentv1.FormatRequest) (*agentv1.Format
 	return &agentv1.FormatReply{}, a.disk(AtFormat)
 }
 
+func (a *agent) Log(context.Context, *agentv1.LogRequest) (*agentv1.LogReply, error) {
+	return &agentv1.LogReply{}, nil
+}
+
 func (a *agent) Mount(context.Context, *agentv1.MountRequest) (*agentv1.MountReply, error) {
 	return &agentv1.MountReply{}, a.disk(AtMount)
 }
