@@ -20,10 +20,26 @@ func (s createPartitionTable) do(ctx context.Context, t *workflow.Task, node str
 		return err
 	}
 	if script := t.Cluster.Partitioning.Script; len(script) > 0 && !t.Request.OwnLayout() {
+		if err := s.verify(ctx, t, node); err != nil {
+			return err
+		}
 		return s.run(ctx, t, node, "partitioning script", s.script(t, script))
 	}
 	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
 		_, err := agent.Partition(ctx, partitioning(t))
+		return err
+	})
+}
+
+// verify refuses a node whose disk is not the one that the site knows, before a
+// script that cannot know is let loose on it.
+func (n nodes) verify(ctx context.Context, t *workflow.Task, node string) error {
+	disk := deployedDisk(t)
+	if disk.Identity == nil {
+		return nil
+	}
+	return n.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+		_, err := agent.Locate(ctx, &agentv1.LocateRequest{Targets: []*agentv1.Target{disk}})
 		return err
 	})
 }
