@@ -314,7 +314,7 @@ func multiplex(conn *tls.Conn, hello *session.Hello, address netip.Addr, log *sl
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // TLS is below yamux
 		// Thousands of connections are open at once, most of them idle: gRPC's own buffers of 32 KiB
 		// in each direction would be most of the coordinator's memory.
-		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 		grpc.WithUnaryInterceptor(lostUnary), grpc.WithStreamInterceptor(lostStream),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return mux.Open() }),
 	)

@@ -55,7 +55,6 @@ type comparer struct {
 	agent *agent
 	image []byte
 	at    int
-	spent time.Duration // that a slow disk has taken
 }
 
 func (c *comparer) Write(p []byte) (int, error) {

@@ -91,7 +91,7 @@ func greet(ctx context.Context, conn *tls.Conn, hello session.Hello) error {
 // serve answers calls until the session or ctx ends. The connection goes first: while
 // yamux closes its end in order, who reads from its streams turns in a circle.
 func (l *link) serve(ctx context.Context, server agentv1.AgentServer) {
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(16<<20), grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(16<<20), grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10))
 	agentv1.RegisterAgentServer(g, server)
 	stop := context.AfterFunc(ctx, func() { l.raw.Close(); l.mux.Close(); g.Stop() })
 	defer stop()
