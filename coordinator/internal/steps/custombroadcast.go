@@ -72,7 +72,7 @@ func (s sendEnvironment) unpack(t *workflow.Task) (string, error) {
 type decompressEnvironment struct{ nodes }
 
 func (s decompressEnvironment) do(ctx context.Context, t *workflow.Task, node string) error {
-	unpack, err := sendEnvironment{s.nodes}.unpack(t)
+	unpack, err := sendEnvironment(s).unpack(t)
 	if err != nil {
 		return err
 	}

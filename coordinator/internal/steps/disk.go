@@ -16,7 +16,7 @@ type createPartitionTable struct{ nodes }
 
 func (s createPartitionTable) do(ctx context.Context, t *workflow.Task, node string) error {
 	// A deployment that was stopped at a breakpoint has left the disk in use.
-	if err := (umountDeployPart{s.nodes}).do(ctx, t, node); err != nil {
+	if err := (umountDeployPart(s)).do(ctx, t, node); err != nil {
 		return err
 	}
 	if script := t.Cluster.Partitioning.Script; len(script) > 0 && !t.Request.OwnLayout() {
