@@ -88,7 +88,7 @@ func (m *blocksMaker) open(ctx context.Context) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, err
 		}
-		return decompressed(ctx, f, f, m.job.Image.Compression)
+		return decompressed(f, f, m.job.Image.Compression)
 	}
 	m.copied = true
 	f, err := os.OpenFile(m.copy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -96,7 +96,7 @@ func (m *blocksMaker) open(ctx context.Context) (io.ReadCloser, error) {
 		return nil, err
 	}
 	rest := &remainder{File: f, from: io.TeeReader(m.job.Source, f)}
-	return decompressed(ctx, rest.from, rest, m.job.Image.Compression)
+	return decompressed(rest.from, rest, m.job.Image.Compression)
 }
 
 // remainder is a copy that is completed when it is closed: a decoder need not
@@ -117,8 +117,8 @@ type reading struct {
 	below io.Closer
 }
 
-func decompressed(ctx context.Context, r io.Reader, below io.Closer, compression string) (io.ReadCloser, error) {
-	d, err := decompress(ctx, r, compression)
+func decompressed(r io.Reader, below io.Closer, compression string) (io.ReadCloser, error) {
+	d, err := decompress(r, compression)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("decompress (%s): %w", compression, err), below.Close())
 	}

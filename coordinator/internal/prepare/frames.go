@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"kadeploy/proto/image/compression"
 	"kadeploy/proto/image/frames"
 )
 
@@ -24,6 +25,9 @@ const (
 	// smallImage is decompressed in no time by one processor.
 	smallImage = 1 << 20
 )
+
+// inputBuffer keeps decoders from reading files in small pieces.
+const inputBuffer = 1 << 20
 
 // framesGain tells which compressions are slower to decompress than frames, and
 // how many times larger the frames may be for that. lz4 is not: one processor
@@ -49,7 +53,7 @@ func (Frames) Make(ctx context.Context, job Job) (err error) {
 	if frames.Sniff(head) {
 		return fmt.Errorf("%w: it is in frames already", ErrNoGain)
 	}
-	plain, err := decompress(ctx, src, job.Image.Compression)
+	plain, err := decompress(src, job.Image.Compression)
 	if err != nil {
 		return fmt.Errorf("decompress (%s): %w", job.Image.Compression, err)
 	}
@@ -73,6 +77,11 @@ func (Frames) Make(ctx context.Context, job Job) (err error) {
 	}
 	_, err = io.Copy(job.Out, scratch)
 	return err
+}
+
+// decompress reads an image as its description says that it is compressed.
+func decompress(r io.Reader, name string) (io.ReadCloser, error) {
+	return compression.NewReader(bufio.NewReaderSize(r, inputBuffer), name)
 }
 
 // limited gives up when frames become so large that sending them costs more than they save.

@@ -3,7 +3,6 @@ package prepare
 import (
 	"bytes"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -140,28 +139,5 @@ func TestFramesOfDamage(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// Close ends a program that decodes.
-func TestDecoderProgramIsEnded(t *testing.T) {
-	im := packed(t, words(4<<20), "xz")
-	f, err := os.Open(im.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d, err := decompress(t.Context(), f, "xz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(d, make([]byte, 10)); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Read(make([]byte, 10)); err == nil || err == io.EOF {
-		t.Errorf("Read after Close = %v, want an error", err)
 	}
 }

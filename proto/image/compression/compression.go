@@ -10,7 +10,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	"github.com/ulikunitz/xz"
 )
 
 // Names of compressions.
@@ -45,10 +44,7 @@ var decoders = map[string]func(io.Reader) (io.ReadCloser, error){
 	Bzip2: func(r io.Reader) (io.ReadCloser, error) {
 		return io.NopCloser(bzip2.NewReader(r)), nil
 	},
-	XZ: func(r io.Reader) (io.ReadCloser, error) {
-		d, err := xz.NewReader(r)
-		return io.NopCloser(d), err
-	},
+	XZ: openXZ,
 	Zstd: func(r io.Reader) (io.ReadCloser, error) {
 		// One decoder goroutine beside the writers is faster than zstd's own pipeline.
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
