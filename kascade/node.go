@@ -22,6 +22,10 @@ const (
 	partingWait  = 2 * time.Second  // for the other side to close after the last message
 )
 
+// ErrHeadLost is what Join's error, and the cause that Abort is told, wraps when the
+// control link broke, or the head fell silent, without a word of the end.
+var ErrHeadLost = errors.New("control link lost")
+
 // errReleased ends a node's part well.
 var errReleased = errors.New("released by the head")
 
@@ -92,7 +96,7 @@ func (n *node) run(outer context.Context) error {
 	go func() {
 		defer close(reading)
 		err := n.link.read(n.handle)
-		n.end(fmt.Errorf("control link lost: %w", err)) // unless it has ended with another reason
+		n.end(fmt.Errorf("%w: %w", ErrHeadLost, err)) // unless it has ended with another reason
 	}()
 	startTimer := time.AfterFunc(startWait, func() {
 		select {
@@ -360,7 +364,7 @@ func (n *node) beat() wire.Message {
 	}
 	patience := max(leastSilence, 4*time.Duration(n.start.DeadAfter)*time.Millisecond)
 	if silence := time.Since(time.Unix(0, n.heard.Load())); silence > patience {
-		n.end(fmt.Errorf("control link lost: the head was silent for %v", silence.Round(time.Second)))
+		n.end(fmt.Errorf("%w: the head was silent for %v", ErrHeadLost, silence.Round(time.Second)))
 	}
 	if !n.going.Load() {
 		return &wire.Ping{}

@@ -64,6 +64,7 @@ func (s *Service) Describe(context.Context, *agentv1.DescribeRequest) (*agentv1.
 
 // Partition implements agentv1.AgentServer.
 func (s *Service) Partition(ctx context.Context, r *agentv1.PartitionRequest) (*agentv1.PartitionReply, error) {
+	s.kept.drop()
 	plans := []disk.Plan{{
 		Disk: disk.Target{Disk: r.Disk, Identity: identity(r.Identity)}, DiskID: r.DiskId, Layout: specs(r.Layout),
 		ExpectSize: r.ExpectSizeBytes, ExpectSerial: r.ExpectSerial,
@@ -112,6 +113,7 @@ func (s *Service) Locate(_ context.Context, r *agentv1.LocateRequest) (*agentv1.
 
 // Format implements agentv1.AgentServer.
 func (s *Service) Format(ctx context.Context, r *agentv1.FormatRequest) (*agentv1.FormatReply, error) {
+	s.kept.drop()
 	device, signature, err := s.host().Format(ctx, disk.Format{
 		Target: target(r.Target), Filesystem: r.Filesystem, Arguments: disk.Words(r.Arguments), Label: r.Label,
 	})
@@ -123,6 +125,7 @@ func (s *Service) Format(ctx context.Context, r *agentv1.FormatRequest) (*agentv
 
 // Mount implements agentv1.AgentServer.
 func (s *Service) Mount(_ context.Context, r *agentv1.MountRequest) (*agentv1.MountReply, error) {
+	s.kept.drop()
 	root, err := s.mount(r.Target, r.Filesystem, r.Options)
 	if err != nil {
 		return nil, statusOf(err)
@@ -232,6 +235,7 @@ func entryOf(device disk.Device) (fstab.Entry, bool) {
 
 // Unmount implements agentv1.AgentServer.
 func (s *Service) Unmount(ctx context.Context, r *agentv1.UnmountRequest) (*agentv1.UnmountReply, error) {
+	s.kept.drop()
 	if err := rootfs.Unmount(ctx, r.MountPoint); err != nil {
 		return nil, statusOf(err)
 	}

@@ -35,21 +35,28 @@ func (s *Service) Receive(stream agentv1.Agent_ReceiveServer) error {
 
 func (s *Service) receive(stream agentv1.Agent_ReceiveServer, open *agentv1.ReceiveOpen) error {
 	ctx := stream.Context()
-	sink, after, err := s.sink(ctx, open)
+	k, err := s.keeper(ctx, open)
 	if err != nil {
 		return err
 	}
-	options := kascade.NodeOptions{Logger: s.log}
+	options := kascade.NodeOptions{Logger: s.log, Held: k.begin(ctx)}
 	if open.Advertise != "" {
 		options.Listen = net.JoinHostPort(open.Advertise, "0")
 	}
-	if err := kascade.Join(ctx, newControl(stream), sink, options); err != nil {
+	err = kascade.Join(ctx, newControl(stream), k, options)
+	if k.ended(err) {
+		s.log.Warn("the session broke; what was received is kept for a while", "transfer", k.id, "bytes", k.held.Bytes)
+		s.kept.put(k)
 		return err
 	}
-	if err := after(ctx); err != nil {
+	defer k.cancel()
+	if err != nil {
 		return err
 	}
-	stats := sink.Stats()
+	if err := k.after(ctx); err != nil {
+		return err
+	}
+	stats := k.sink.Stats()
 	return stream.Send(&agentv1.ReceiveReply{Kind: &agentv1.ReceiveReply_Done{Done: &agentv1.ReceiveDone{
 		ConsumedBytes: uint64(stats.Consumed), WrittenBytes: uint64(stats.Written),
 		Entries: uint64(stats.Entries), SinkMs: uint64(stats.Tail.Milliseconds()),

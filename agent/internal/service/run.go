@@ -6,15 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"kadeploy/agent/internal/command"
 	"kadeploy/agent/internal/fault"
-	"kadeploy/agent/internal/script"
 	agentv1 "kadeploy/proto/agent/v1"
 )
 
@@ -37,22 +34,18 @@ type printed struct {
 }
 
 func (p printed) Write(b []byte) (int, error) {
-	if err := p.to.send(p.wrap(slices.Clone(b))); err != nil {
+	if err := p.to.send(p.wrap(b)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
 
 func (r *replies) stdout() io.Writer {
-	return printed{r, func(b []byte) *agentv1.RunReply {
-		return &agentv1.RunReply{Kind: &agentv1.RunReply_Stdout{Stdout: b}}
-	}}
+	return printed{r, stdout}
 }
 
 func (r *replies) stderr() io.Writer {
-	return printed{r, func(b []byte) *agentv1.RunReply {
-		return &agentv1.RunReply{Kind: &agentv1.RunReply_Stderr{Stderr: b}}
-	}}
+	return printed{r, stderr}
 }
 
 // exit ends the stream with how a program ended.
@@ -72,14 +65,13 @@ func (r *replies) exit(err error) error {
 
 // Run implements agentv1.AgentServer.
 func (s *Service) Run(r *agentv1.RunRequest, stream agentv1.Agent_RunServer) error {
+	if r.Once != "" {
+		return s.runOnce(r, stream)
+	}
 	out := &replies{stream: stream}
-	err := script.Script{
-		Content: r.GetScript(), Line: r.GetCommand(), Path: r.Path, Arguments: r.Arguments,
-		Variables: r.Environment, Directory: r.Directory, TempDir: s.cfg.TempDir,
-		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond,
-		Stdout:  out.stdout(), Stderr: out.stderr(),
-	}.Run(stream.Context())
-	return out.exit(err)
+	program := s.program(r)
+	program.Stdout, program.Stderr = out.stdout(), out.stderr()
+	return out.exit(program.Run(stream.Context()))
 }
 
 // maxPut bounds a file that is sent by PutFile; images come by Receive.

@@ -42,8 +42,10 @@ type Config struct {
 // Service is the agent's side of agent.proto.
 type Service struct {
 	agentv1.UnimplementedAgentServer
-	cfg Config
-	log *slog.Logger
+	cfg  Config
+	log  *slog.Logger
+	kept shelf // a transfer that was interrupted
+	runs runs  // programs that may outlive their calls
 }
 
 // New returns the service of this node.

@@ -73,6 +73,7 @@ func (s *Service) install(ctx context.Context, r *agentv1.InstallBootloaderReque
 
 // Kexec implements agentv1.AgentServer.
 func (s *Service) Kexec(ctx context.Context, r *agentv1.KexecRequest) (*agentv1.KexecReply, error) {
+	s.kept.drop()
 	line := r.CommandLine
 	if r.RootTarget != nil {
 		root, err := s.rootDevice(ctx, r.RootTarget)
@@ -94,6 +95,7 @@ func (s *Service) Kexec(ctx context.Context, r *agentv1.KexecRequest) (*agentv1.
 
 // Reboot implements agentv1.AgentServer.
 func (s *Service) Reboot(_ context.Context, r *agentv1.RebootRequest) (*agentv1.RebootReply, error) {
+	s.kept.drop()
 	way := Restart
 	if r.PowerOff {
 		way = PowerOff

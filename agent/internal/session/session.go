@@ -73,7 +73,7 @@ func Run(ctx context.Context, cfg Config, server agentv1.AgentServer) error {
 
 // serve answers the coordinator's calls until the session or ctx ends.
 func serve(ctx context.Context, mux *yamux.Session, server agentv1.AgentServer) error {
-	g := grpc.NewServer(grpc.UnaryInterceptor(recoverUnary), grpc.StreamInterceptor(recoverStream), grpc.MaxRecvMsgSize(maxMessage))
+	g := grpc.NewServer(grpc.UnaryInterceptor(recoverUnary), grpc.StreamInterceptor(lossStream(mux.IsClosed)), grpc.MaxRecvMsgSize(maxMessage))
 	agentv1.RegisterAgentServer(g, server)
 	stop := context.AfterFunc(ctx, g.Stop)
 	defer stop()

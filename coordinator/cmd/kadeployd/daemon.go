@@ -381,7 +381,11 @@ func (d *daemon) serve(ctx context.Context) error {
 		d.consoles.Close()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 		defer cancel()
-		return d.engine.Suspend(limit, stopNodes)
+		return d.engine.Suspend(limit, func() {
+			// No node may hear that its call is given up: it is to be gone on with.
+			stopNodes()
+			d.fleet.Cut()
+		})
 	})
 	d.log.Info("the coordinator is ready", "agents", agents.Addr().String(), "nodes", len(addresses(d.cfg.Site)), "version", version)
 	d.ready()

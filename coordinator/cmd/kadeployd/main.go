@@ -50,7 +50,8 @@ func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   filepath.Base(os.Args[0]),
 		Short: "Coordinate deployments on the nodes of a site",
-		Long: `Coordinate deployments on the nodes of a site until SIGINT or SIGTERM, which lets running operations stop in order.
+		Long: `Coordinate deployments on the nodes of a site until SIGINT or SIGTERM. Operations that run then go on at the next
+start, as they do after a crash.
 
 The log goes to the standard error output. As kadeploy3d, with --detach, or when
 $KADEPLOY3_LOG_DIR is set, it goes to files in that directory (/var/log/kadeploy3):

@@ -35,7 +35,7 @@ func newLink(ctx context.Context, t Target, open *agentv1.ReceiveOpen) (*link, e
 	ctx, cancel := context.WithCancel(ctx)
 	call, err := t.Agent.Receive(ctx)
 	if err == nil {
-		mine := &agentv1.ReceiveOpen{Name: open.Name, Sink: open.Sink, Advertise: t.Address}
+		mine := &agentv1.ReceiveOpen{Name: open.Name, Sink: open.Sink, Advertise: t.Address, TransferId: open.TransferId}
 		err = call.Send(&agentv1.ReceiveRequest{Kind: &agentv1.ReceiveRequest_Open{Open: mine}})
 	}
 	if err != nil {

@@ -207,3 +207,11 @@ func (j *jsonReport) timeline(spans []workflow.Span, size int64) {
 		}{"broadcast", x})
 	}
 }
+
+// Away implements client.Away.
+func (r *textReport) Away(lost bool) {
+	if r.live != nil {
+		r.live.Erase()
+	}
+	away(r.errs, lost)
+}

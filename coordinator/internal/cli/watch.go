@@ -140,7 +140,7 @@ func (w *watch) viewer(called words) (client.Viewer, report) {
 		text.live = live
 		return &terminalViewer{out: app.Stdout, title: called.title, live: live}, text
 	}
-	return &lineViewer{out: app.Stdout}, text
+	return &lineViewer{out: app.Stdout, errs: app.Stderr}, text
 }
 
 type jsonViewer struct{ enc *json.Encoder }
@@ -156,8 +156,20 @@ func (v *jsonViewer) Live(l workflow.Live) {
 // node that failed.
 type lineViewer struct {
 	out    io.Writer
+	errs   io.Writer
 	counts map[string]string
 	failed map[string]bool
+}
+
+func (v *lineViewer) Away(lost bool) { away(v.errs, lost) }
+
+// away says that the server does not answer, or does again.
+func away(errs io.Writer, lost bool) {
+	if lost {
+		fmt.Fprintln(errs, "The server does not answer, it may be restarting; the operation goes on when it is back")
+	} else {
+		fmt.Fprintln(errs, "The server is back")
+	}
 }
 
 func (v *lineViewer) Live(l workflow.Live) {

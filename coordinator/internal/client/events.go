@@ -30,7 +30,12 @@ var errEventsBroke = errors.New("the server's events broke off")
 func (c *Client) Watch(ctx context.Context, op Operation, v Viewer) (*Result, error) {
 	var awaySince time.Time
 	for {
-		done, err := c.stream(ctx, op, v, func() { awaySince = time.Time{} })
+		done, err := c.stream(ctx, op, v, func() {
+			if !awaySince.IsZero() {
+				tellAway(v, false)
+			}
+			awaySince = time.Time{}
+		})
 		var answered *Error
 		switch {
 		case err == nil:
@@ -41,6 +46,7 @@ func (c *Client) Watch(ctx context.Context, op Operation, v Viewer) (*Result, er
 			return nil, err
 		case awaySince.IsZero():
 			awaySince = time.Now()
+			tellAway(v, true)
 		case time.Since(awaySince) > patience:
 			return nil, fmt.Errorf("%s: lost the server, the operation may still run there: %w", op.ID, err)
 		}

@@ -74,20 +74,25 @@ const patience = 60 * time.Second
 // not run as a whole.
 func (c *Client) Follow(ctx context.Context, op Operation, w Watcher, ask <-chan struct{}) (*Result, error) {
 	began := time.Now()
+	text := &textOnce{show: w.Line}
 	wait := 100 * time.Millisecond // quick operations end quickly
 	var awaySince time.Time
 	for {
-		v, err := c.look(ctx, op, w)
+		v, err := c.look(ctx, op, w, text)
 		var answered *Error
 		switch {
 		case err == nil:
+			if !awaySince.IsZero() {
+				tellAway(w, false)
+			}
 			awaySince = time.Time{}
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.As(err, &answered) && answered.Status != http.StatusServiceUnavailable:
 			return nil, err
 		case awaySince.IsZero():
-			awaySince = time.Now()
+			awaySince, text.again = time.Now(), true
+			tellAway(w, true)
 		case time.Since(awaySince) > patience:
 			return nil, fmt.Errorf("%s: lost the server, the operation may still run there: %w", op.ID, err)
 		}
@@ -107,15 +112,43 @@ func (c *Client) Follow(ctx context.Context, op Operation, w Watcher, ask <-chan
 	}
 }
 
+// Away is implemented by who wants to be told that the server does not answer, and
+// that it does again.
+type Away interface{ Away(lost bool) }
+
+func tellAway(to any, lost bool) {
+	if a, ok := to.(Away); ok {
+		a.Away(lost)
+	}
+}
+
+// textOnce shows lines of text. A server that was restarted tells all of them again,
+// with the times that they had.
+type textOnce struct {
+	show  func(workflow.Line)
+	last  time.Time
+	again bool // the server was away
+}
+
+func (t *textOnce) line(l workflow.Line) {
+	if t.again && !l.Time.After(t.last) {
+		return
+	}
+	if l.Time.After(t.last) {
+		t.last = l.Time
+	}
+	t.show(l)
+}
+
 // look asks once how far the operation is, and shows what is new.
-func (c *Client) look(ctx context.Context, op Operation, w Watcher) (*view, error) {
+func (c *Client) look(ctx context.Context, op Operation, w Watcher, text *textOnce) (*view, error) {
 	// The view comes first: lines written before it said done are all fetched after it.
 	var v view
 	if err := c.Get(ctx, op.Resources.Resource, nil, &v); err != nil {
 		return nil, err
 	}
 	if v.Logs || v.Done {
-		if err := c.lines(ctx, op.Resources.Log, w.Line); err != nil {
+		if err := c.lines(ctx, op.Resources.Log, text.line); err != nil {
 			return nil, err
 		}
 	}

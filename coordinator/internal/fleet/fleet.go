@@ -159,6 +159,14 @@ func (f *Fleet) Agents() []*Agent {
 	return list
 }
 
+// Cut breaks all sessions. Agents that still run dial again.
+func (f *Fleet) Cut() {
+	for _, a := range f.Agents() {
+		a.mux.Close() // first: the agent tells by it that the session is lost, and no call given up
+		a.Close()
+	}
+}
+
 // Serve accepts agents until ctx ends, and closes the listener and every session then.
 func (f *Fleet) Serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)

@@ -103,6 +103,9 @@ func (n nodes) send(ctx context.Context, t *workflow.Task, file workflow.File, o
 		reportAll(t.Nodes, errors.New("the coordinator was restarted, and its copy of the file is gone from the cache: deploy again"), report)
 		return nil
 	}
+	if t.ID != "" { // what was cut off is gone on with only if it is the same file
+		open.TransferId = t.ID + "/" + file.Hash[:min(len(file.Hash), 32)]
+	}
 	transfer := Transfer{File: file, Open: open, Nodes: n.receivers(ctx, t, report), Progress: t.Progress}
 	if len(transfer.Nodes) == 0 {
 		return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -64,7 +66,8 @@ func plain(err error) error {
 }
 
 // run has a node run a script or command and waits for its end. A non-zero exit
-// is an error that ends with what the command printed last.
+// is an error that ends with what the command printed last. The node runs it once in
+// a task: if the coordinator dies meanwhile, the next one hears how it ends.
 func (n nodes) run(ctx context.Context, t *workflow.Task, node, what string, request *agentv1.RunRequest) error {
 	return n.output(t, node, what, func() (runStream, error) {
 		agent, err := n.session(ctx, node)
@@ -77,8 +80,88 @@ func (n nodes) run(ctx context.Context, t *workflow.Task, node, what string, req
 		if request.TimeoutMs == 0 {
 			request.TimeoutMs = ownLimit(ctx)
 		}
+		if t.ID != "" {
+			request.Once = t.ID + "/" + what
+		}
 		return agent.Run(ctx, request)
 	})
+}
+
+// rerun is run for what needs files that were sent in the same task: if the task is
+// done again, a program that was started is not, and known is true.
+func (n nodes) rerun(ctx context.Context, t *workflow.Task, node, what string) (known bool, err error) {
+	if !t.Again || !n.resident(node) {
+		return false, nil
+	}
+	agent, err := n.session(ctx, node)
+	if err != nil {
+		return false, err
+	}
+	stream, err := agent.Run(ctx, &agentv1.RunRequest{Once: t.ID + "/" + what, Attach: true})
+	if err != nil {
+		return false, plain(err)
+	}
+	first := &replayed{stream: stream}
+	if first.reply, first.err = stream.Recv(); status.Code(first.err) == codes.NotFound || status.Code(first.err) == codes.InvalidArgument {
+		return false, nil // InvalidArgument: an older agent, which found nothing to run
+	}
+	return true, n.output(t, node, what, func() (runStream, error) { return first, nil })
+}
+
+// replayed is a stream of which the first answer was looked at.
+type replayed struct {
+	stream runStream
+	reply  *agentv1.RunReply
+	err    error
+	read   bool
+}
+
+func (r *replayed) Recv() (*agentv1.RunReply, error) {
+	if !r.read {
+		r.read = true
+		return r.reply, r.err
+	}
+	return r.stream.Recv()
+}
+
+// began does again what of a task ran on its nodes when the coordinator died: a
+// program that was started there under a name is waited for, not started again. It
+// reports those nodes that had it, and returns the others.
+func (n nodes) began(ctx context.Context, t *workflow.Task, what string, report func(node string, err error)) []string {
+	if !t.Again {
+		return t.Nodes
+	}
+	var mu sync.Mutex
+	had := make(map[string]bool)
+	var wg sync.WaitGroup
+	for _, node := range t.Nodes {
+		wg.Go(func() {
+			known, err := n.rerun(ctx, t, node, what)
+			if known || err != nil {
+				mu.Lock()
+				had[node] = true
+				mu.Unlock()
+				report(node, err)
+			}
+		})
+	}
+	wg.Wait()
+	return slices.DeleteFunc(slices.Clone(t.Nodes), func(node string) bool { return had[node] })
+}
+
+// settle gives the agents of nodes time to dial, when the coordinator has just come
+// back: who has none is reached otherwise.
+func (n nodes) settle(ctx context.Context, t *workflow.Task) {
+	if !t.Again {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, node := range t.Nodes {
+		wg.Go(func() { n.Agents.Session(ctx, node, "") })
+	}
+	wg.Wait()
 }
 
 // ownLimit is the time that a command on a node gets, in milliseconds; 0 is none.

@@ -20,6 +20,7 @@ import (
 type customOperation struct{ nodes }
 
 func (s customOperation) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
+	s.settle(ctx, t)
 	switch t.Op.Action {
 	case customops.Exec:
 		s.exec(ctx, t, report)
@@ -81,7 +82,8 @@ func (s customOperation) file(ctx context.Context, t *workflow.Task, to string, 
 func (s customOperation) script(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
 	at := path.Join(s.TmpDir, "kadeploy-"+word(t.Request.ID)+"-"+word(t.Micro)+"-"+t.Op.Base())
 	task := *t
-	task.Nodes = s.collect(t.Nodes, report, func(report func(string, error)) { s.file(ctx, t, at, 0o755, report) })
+	task.Nodes = s.began(ctx, t, t.Op.Name, report)
+	task.Nodes = s.collect(task.Nodes, report, func(report func(string, error)) { s.file(ctx, &task, at, 0o755, report) })
 	if len(task.Nodes) == 0 {
 		return
 	}

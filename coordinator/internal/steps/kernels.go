@@ -40,6 +40,9 @@ type Site interface {
 type sendDeploymentKernel struct{ nodes }
 
 func (s sendDeploymentKernel) do(ctx context.Context, t *workflow.Task, node string) error {
+	one := *t
+	one.Nodes = []string{node}
+	s.settle(ctx, &one)
 	if strings.HasSuffix(t.Instance, "Trusted") {
 		if err := s.trust(ctx, t, node); err != nil {
 			return err

@@ -32,6 +32,7 @@ type archives struct {
 }
 
 func (s archives) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
+	s.settle(ctx, t)
 	list, err := s.list(t)
 	if err != nil {
 		reportAll(t.Nodes, err, report)
@@ -54,16 +55,20 @@ func (s archives) one(ctx context.Context, t *workflow.Task, a archive, report f
 	open := &agentv1.ReceiveOpen{Name: a.name, Sink: &agentv1.ReceiveOpen_Tar{
 		Tar: &agentv1.TarSink{Root: s.ArchiveDir, Compression: a.compression},
 	}}
-	got := s.collect(t.Nodes, report, func(report func(string, error)) { s.send(ctx, t, a.file, open, report) })
 	program, arguments := scriptLine(a.script)
-	if program == "" || len(got) == 0 {
-		return got
-	}
+	what := a.name + " (" + program + ")"
 	task := *t
-	task.Nodes = got
-	return s.collect(got, report, func(report func(string, error)) {
+	if program == "" {
+		return s.collect(t.Nodes, report, func(report func(string, error)) { s.send(ctx, t, a.file, open, report) })
+	}
+	return s.collect(t.Nodes, report, func(report func(string, error)) {
+		task.Nodes = s.began(ctx, t, what, report)
+		task.Nodes = s.collect(task.Nodes, report, func(report func(string, error)) { s.send(ctx, &task, a.file, open, report) })
+		if len(task.Nodes) == 0 {
+			return
+		}
 		single{limit: long, do: func(ctx context.Context, t *workflow.Task, node string) error {
-			return s.run(ctx, t, node, a.name+" ("+program+")", &agentv1.RunRequest{
+			return s.run(ctx, t, node, what, &agentv1.RunRequest{
 				Path: path.Join(s.ArchiveDir, program), Arguments: arguments, Directory: s.ArchiveDir, Environment: s.variables(t),
 			})
 		}}.Run(ctx, &task, report)

@@ -98,6 +98,6 @@ func (s sendEnvironment) preparedSink(t *workflow.Task, form string) *agentv1.Re
 		return open
 	}
 	// Frames are an ordinary zstd file; the node sees the index in it.
-	open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: "zstd"}}
+	open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: "zstd", Clean: t.Again}}
 	return open
 }

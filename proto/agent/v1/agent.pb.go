@@ -9,6 +9,7 @@
 //   INVALID_ARGUMENT     the request cannot be meant (empty device, unknown kind)
 //   FAILED_PRECONDITION  the node is not in the state that the call needs
 //   ABORTED              a command or script exited non-zero
+//   NOT_FOUND            Run: what is to be attached to was never started
 //   DATA_LOSS            received bytes do not match the manifest
 //   INTERNAL             anything else that went wrong on the node
 //
@@ -1731,8 +1732,13 @@ type ReceiveOpen struct {
 	//	*ReceiveOpen_File
 	//	*ReceiveOpen_Blocks
 	//	*ReceiveOpen_Fsa
-	Sink          isReceiveOpen_Sink `protobuf_oneof:"sink"`
-	Advertise     string             `protobuf:"bytes,5,opt,name=advertise,proto3" json:"advertise,omitempty"` // address at which the other nodes reach this one
+	Sink      isReceiveOpen_Sink `protobuf_oneof:"sink"`
+	Advertise string             `protobuf:"bytes,5,opt,name=advertise,proto3" json:"advertise,omitempty"` // address at which the other nodes reach this one
+	// Names the transfer. If the session breaks, the node keeps what it has verified for
+	// some minutes: a Receive with the same transfer_id goes on from there, its sink and
+	// name do not count then. Another Receive, and whatever changes disks, drops it.
+	// Empty: nothing is kept.
+	TransferId    string `protobuf:"bytes,8,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1829,6 +1835,13 @@ func (x *ReceiveOpen) GetFsa() *FsaSink {
 func (x *ReceiveOpen) GetAdvertise() string {
 	if x != nil {
 		return x.Advertise
+	}
+	return ""
+}
+
+func (x *ReceiveOpen) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
 	}
 	return ""
 }
@@ -2389,12 +2402,17 @@ type RunRequest struct {
 	//
 	//	*RunRequest_Script
 	//	*RunRequest_Command
-	What          isRunRequest_What `protobuf_oneof:"what"`
-	Arguments     string            `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"` // shell words given to the script
-	Environment   map[string]string `protobuf:"bytes,4,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Directory     string            `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"`
-	TimeoutMs     uint64            `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: none but the call's
-	Path          string            `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                             // instead of `what`: a program on the node
+	What        isRunRequest_What `protobuf_oneof:"what"`
+	Arguments   string            `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"` // shell words given to the script
+	Environment map[string]string `protobuf:"bytes,4,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Directory   string            `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"`
+	TimeoutMs   uint64            `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: none but the call's
+	Path        string            `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                             // instead of `what`: a program on the node
+	// Names the run. If the session breaks, the program goes on; a Run with the same
+	// name does not start it a second time, but tells what it has printed and waits for
+	// its end, or tells its end, for some minutes. Empty: the program ends with the call.
+	Once          string `protobuf:"bytes,20,opt,name=once,proto3" json:"once,omitempty"`
+	Attach        bool   `protobuf:"varint,21,opt,name=attach,proto3" json:"attach,omitempty"` // of `once`: NOT_FOUND if it was never started here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2487,6 +2505,20 @@ func (x *RunRequest) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+func (x *RunRequest) GetOnce() string {
+	if x != nil {
+		return x.Once
+	}
+	return ""
+}
+
+func (x *RunRequest) GetAttach() bool {
+	if x != nil {
+		return x.Attach
+	}
+	return false
 }
 
 type isRunRequest_What interface {
@@ -3489,7 +3521,7 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x0eReceiveRequest\x124\n" +
 	"\x04open\x18\x01 \x01(\v2\x1e.kadeploy.agent.v1.ReceiveOpenH\x00R\x04open\x12\x1a\n" +
 	"\acontrol\x18\x02 \x01(\fH\x00R\acontrolB\x06\n" +
-	"\x04kind\"\xc3\x02\n" +
+	"\x04kind\"\xe4\x02\n" +
 	"\vReceiveOpen\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x03tar\x18\x02 \x01(\v2\x1a.kadeploy.agent.v1.TarSinkH\x00R\x03tar\x12.\n" +
@@ -3497,7 +3529,9 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x04file\x18\x04 \x01(\v2\x1b.kadeploy.agent.v1.FileSinkH\x00R\x04file\x127\n" +
 	"\x06blocks\x18\x06 \x01(\v2\x1d.kadeploy.agent.v1.BlocksSinkH\x00R\x06blocks\x12.\n" +
 	"\x03fsa\x18\a \x01(\v2\x1a.kadeploy.agent.v1.FsaSinkH\x00R\x03fsa\x12\x1c\n" +
-	"\tadvertise\x18\x05 \x01(\tR\tadvertiseB\x06\n" +
+	"\tadvertise\x18\x05 \x01(\tR\tadvertise\x12\x1f\n" +
+	"\vtransfer_id\x18\b \x01(\tR\n" +
+	"transferIdB\x06\n" +
 	"\x04sink\"U\n" +
 	"\aTarSink\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\tR\x04root\x12 \n" +
@@ -3534,7 +3568,7 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x0econsumed_bytes\x18\x01 \x01(\x04R\rconsumedBytes\x12#\n" +
 	"\rwritten_bytes\x18\x02 \x01(\x04R\fwrittenBytes\x12\x18\n" +
 	"\aentries\x18\x03 \x01(\x04R\aentries\x12\x17\n" +
-	"\asink_ms\x18\x04 \x01(\x04R\x06sinkMs\"\xcb\x02\n" +
+	"\asink_ms\x18\x04 \x01(\x04R\x06sinkMs\"\xf7\x02\n" +
 	"\n" +
 	"RunRequest\x12\x18\n" +
 	"\x06script\x18\x01 \x01(\fH\x00R\x06script\x12\x1a\n" +
@@ -3544,7 +3578,9 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\tdirectory\x18\x05 \x01(\tR\tdirectory\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x06 \x01(\x04R\ttimeoutMs\x12\x12\n" +
-	"\x04path\x18\a \x01(\tR\x04path\x1a>\n" +
+	"\x04path\x18\a \x01(\tR\x04path\x12\x12\n" +
+	"\x04once\x18\x14 \x01(\tR\x04once\x12\x16\n" +
+	"\x06attach\x18\x15 \x01(\bR\x06attach\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +

@@ -9,6 +9,7 @@
 //   INVALID_ARGUMENT     the request cannot be meant (empty device, unknown kind)
 //   FAILED_PRECONDITION  the node is not in the state that the call needs
 //   ABORTED              a command or script exited non-zero
+//   NOT_FOUND            Run: what is to be attached to was never started
 //   DATA_LOSS            received bytes do not match the manifest
 //   INTERNAL             anything else that went wrong on the node
 //
