@@ -108,29 +108,8 @@ clusters:
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "kd-") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &site{t: t, dir: dir, ssh: freePort(t), socket: filepath.Join(dir, "s"), ident: freePort(t), authority: newAuthority(t)}
-	port := freePort(t)
-	s.api = net.JoinHostPort("127.0.0.1", port)
-	fill := strings.NewReplacer("DIR", dir, "API", port, "AGENTS", freePort(t), "SSH", s.ssh, "MARK", freePort(t), "IDENT", s.ident)
-	sum := sha1.Sum([]byte(bobsPassword))
-	for name, content := range map[string]string{
-		"server.conf": fill.Replace(serverConf), "clusters.conf": clustersConf, "lab.conf": fill.Replace(clusterConf),
-		"ca.pem":    s.authority.pem(),
-		"passwords": "bob:{SHA}" + base64.StdEncoding.EncodeToString(sum[:]) + "\n",
-		"note":      "#!/bin/sh\necho \"$@\" >> " + dir + "/notes\n", "images/image.tgz": "an image", "images/big": strings.Repeat("x", 1<<20+1),
-		"tftp/v": "kernel", "tftp/i": "initrd", "tftp/pxelinux.cfg/none": "", "tftp/users/none": "", "secret": "for root",
-	} {
-		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o700)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cfg, err := config.Load(dir)
+	s := siteFiles(t)
+	cfg, err := config.Load(s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,15 +119,11 @@ func newSite(t *testing.T) *site {
 	go func() {
 		ended <- run(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), nil, func() { close(ready) })
 	}()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
-	}}
-	overTCP := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 64}
-	s.local, s.tcp = &http.Client{Transport: transport, Timeout: time.Minute}, &http.Client{Transport: overTCP, Timeout: time.Minute}
+	transport := s.connect()
 	s.stop = func() {
 		t.Helper()
 		transport.CloseIdleConnections()
-		overTCP.CloseIdleConnections()
+		s.tcp.CloseIdleConnections()
 		cancel()
 		select {
 		case err := <-ended:
@@ -174,6 +149,44 @@ func newSite(t *testing.T) *site {
 		t.Fatalf("the description of the interface: %v", err)
 	}
 	return s
+}
+
+// siteFiles makes the files of a site, of which no coordinator runs yet.
+func siteFiles(t *testing.T) *site {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "kd-") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &site{t: t, dir: dir, ssh: freePort(t), socket: filepath.Join(dir, "s"), ident: freePort(t), authority: newAuthority(t)}
+	port := freePort(t)
+	s.api = net.JoinHostPort("127.0.0.1", port)
+	fill := strings.NewReplacer("DIR", dir, "API", port, "AGENTS", freePort(t), "SSH", s.ssh, "MARK", freePort(t), "IDENT", s.ident)
+	sum := sha1.Sum([]byte(bobsPassword))
+	for name, content := range map[string]string{
+		"server.conf": fill.Replace(serverConf), "clusters.conf": clustersConf, "lab.conf": fill.Replace(clusterConf),
+		"ca.pem":    s.authority.pem(),
+		"passwords": "bob:{SHA}" + base64.StdEncoding.EncodeToString(sum[:]) + "\n",
+		"note":      "#!/bin/sh\necho \"$@\" >> " + dir + "/notes\n", "images/image.tgz": "an image", "images/big": strings.Repeat("x", 1<<20+1),
+		"tftp/v": "kernel", "tftp/i": "initrd", "tftp/pxelinux.cfg/none": "", "tftp/users/none": "", "secret": "for root",
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// connect makes the clients, and returns the way of the one over the socket.
+func (s *site) connect() *http.Transport {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
+	}}
+	overTCP := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 64}
+	s.local, s.tcp = &http.Client{Transport: transport, Timeout: time.Minute}, &http.Client{Transport: overTCP, Timeout: time.Minute}
+	return transport
 }
 
 // answer is what came back.
