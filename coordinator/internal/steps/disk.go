@@ -16,19 +16,27 @@ type createPartitionTable struct{ nodes }
 
 func (s createPartitionTable) do(ctx context.Context, t *workflow.Task, node string) error {
 	// A deployment that was stopped at a breakpoint has left the disk in use.
-	if err := (umountDeployPart(s)).do(ctx, t, node); err != nil {
-		return err
-	}
+	free := umountDeployPart(s)
 	if script := t.Cluster.Partitioning.Script; len(script) > 0 && !t.Request.OwnLayout() {
+		if err := free.do(ctx, t, node); err != nil {
+			return err
+		}
 		if err := s.verify(ctx, t, node); err != nil {
 			return err
 		}
 		return s.run(ctx, t, node, "partitioning script", s.script(t, script))
 	}
-	return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
-		_, err := agent.Partition(ctx, partitioning(t))
-		return err
-	})
+	partition := func() error {
+		return s.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+			_, err := agent.Partition(ctx, partitioning(t))
+			return err
+		})
+	}
+	err := partition()
+	if err != nil && ctx.Err() == nil && free.do(ctx, t, node) == nil {
+		err = partition()
+	}
+	return err
 }
 
 // verify refuses a node whose disk is not the one that the site knows, before a
