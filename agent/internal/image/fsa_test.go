@@ -77,6 +77,10 @@ func TestFsa(t *testing.T) {
 
 	damaged := append([]byte(nil), archive...)
 	damaged[len(damaged)/2] ^= 0xff
+	// What a flipped bit hits differs from one archive to the next, and fsarchiver may end with 0.
+	if _, err := restoreFsa(t, damaged, FsaPart{0, a}, FsaPart{1, b}); err == nil || !strings.Contains(err.Error(), ".c#") {
+		t.Errorf("a damaged archive: %v, want fsarchiver's complaints", err)
+	}
 	for _, tt := range []struct {
 		name    string
 		archive []byte
@@ -84,7 +88,6 @@ func TestFsa(t *testing.T) {
 		kind    fault.Kind
 		want    string
 	}{
-		{"damaged", damaged, []FsaPart{{0, a}, {1, b}}, fault.Internal, "is corrupt"},
 		{"cut", archive[:len(archive)/2], []FsaPart{{0, a}, {1, b}}, fault.Internal, "fsarchiver restfs"},
 		{"no such file system", archive, []FsaPart{{5, a}}, fault.Internal, "invalid filesystem id"},
 		{"too small", archive, []FsaPart{{1, small}}, fault.Internal, "No space left on device"},
