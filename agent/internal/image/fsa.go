@@ -182,6 +182,7 @@ type fsaReport struct {
 	count      func(bytes, entries int64)
 	rest       []byte   // of a line
 	complaints []string // the first ones
+	full       bool     // a device has no room left, which is told first
 }
 
 // Bounds of what is kept.
@@ -202,6 +203,9 @@ func (r *fsaReport) Write(p []byte) (int, error) {
 		switch text := string(line[:min(len(line), maxLine)]); {
 		case strings.HasPrefix(text, "-["): // -[00][ 12%][REGFILE ] /etc/passwd
 			r.count(0, 1)
+		case strings.HasPrefix(text, "[errno=28,") && !r.full: // what its other threads complain of follows from it
+			r.full = true
+			r.complaints = append([]string{text}, r.complaints...)
 		case isComplaint(text) && len(r.complaints) < maxComplaints:
 			r.complaints = append(r.complaints, strings.ToValidUTF8(text, "?"))
 		}
