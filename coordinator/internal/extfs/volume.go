@@ -10,8 +10,6 @@ var le = binary.LittleEndian
 
 // Features of ext4 (Documentation/filesystems/ext4, "Super Block") that matter here.
 const (
-	compatJournal = 0x4
-
 	incompatFiletype = 0x2
 	incompatExtents  = 0x40
 	incompat64Bit    = 0x80
