@@ -123,21 +123,31 @@ func tellAway(to any, lost bool) {
 }
 
 // textOnce shows lines of text. A server that was restarted tells all of them again,
-// with the times that they had.
+// with the times that they had; one that is quick is not missed meanwhile.
 type textOnce struct {
 	show  func(workflow.Line)
 	last  time.Time
 	again bool // the server was away
+	shown map[workflow.Line]bool
 }
 
-func (t *textOnce) line(l workflow.Line) {
-	if t.again && !l.Time.After(t.last) {
-		return
+// lines shows those of one answer, in the order of their times.
+func (t *textOnce) lines(all []workflow.Line) {
+	for _, l := range all {
+		t.again = t.again || t.shown[l] && !l.Time.IsZero()
+		if !t.again || l.Time.After(t.last) {
+			t.show(l)
+		}
 	}
-	if l.Time.After(t.last) {
-		t.last = l.Time
+	if t.shown == nil {
+		t.shown = make(map[workflow.Line]bool)
 	}
-	t.show(l)
+	for _, l := range all {
+		t.shown[l] = true // not before: lines of one answer may well be alike
+		if l.Time.After(t.last) {
+			t.last = l.Time
+		}
+	}
 }
 
 // look asks once how far the operation is, and shows what is new.
@@ -148,13 +158,19 @@ func (c *Client) look(ctx context.Context, op Operation, w Watcher, text *textOn
 		return nil, err
 	}
 	if v.Logs || v.Done {
-		if err := c.lines(ctx, op.Resources.Log, text.line); err != nil {
+		all, err := c.lines(ctx, op.Resources.Log)
+		if err != nil {
 			return nil, err
 		}
+		text.lines(all)
 	}
 	if v.Debugs && op.Resources.Debug != "" {
-		if err := c.lines(ctx, op.Resources.Debug, w.Debug); err != nil {
+		all, err := c.lines(ctx, op.Resources.Debug)
+		if err != nil {
 			return nil, err
+		}
+		for _, l := range all {
+			w.Debug(l)
 		}
 	}
 	if w.WantsProgress() {
@@ -172,18 +188,15 @@ func (c *Client) look(ctx context.Context, op Operation, w Watcher, text *textOn
 	return &v, nil
 }
 
-// lines fetches lines of text, <epoch>|<text>, and shows them in the order of their times.
-func (c *Client) lines(ctx context.Context, path string, show func(workflow.Line)) error {
+// lines fetches lines of text, <epoch>|<text>, in the order of their times.
+func (c *Client) lines(ctx context.Context, path string) ([]workflow.Line, error) {
 	text, err := c.GetText(ctx, path, nil, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all := ParseLines(text)
 	slices.SortStableFunc(all, func(a, b workflow.Line) int { return a.Time.Compare(b.Time) })
-	for _, l := range all {
-		show(l)
-	}
-	return nil
+	return all, nil
 }
 
 // ParseLines reads the text of GET /OP/W/logs. What has no time is taken as it is.
