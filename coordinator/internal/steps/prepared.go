@@ -47,7 +47,7 @@ func Forms(req *workflow.Request, c *cluster.Cluster) []string {
 // mounted inside of it, and nobody but this system says how it is made.
 func wholeRoot(req *workflow.Request, c *cluster.Cluster) bool {
 	e := req.Env
-	if e.Filesystem != "ext4" || e.Multipart || e.Preinstall != nil {
+	if e.Filesystem != "ext4" || e.Multipart || e.Preinstall != nil || operated(req, c) {
 		return false
 	}
 	if c == nil {
@@ -56,6 +56,32 @@ func wholeRoot(req *workflow.Request, c *cluster.Cluster) bool {
 	place := req.Place(c)
 	return len(c.Partitioning.Format) == 0 && len(req.Inner(c)) == 0 &&
 		!slices.ContainsFunc(req.Layout(c), func(p layout.Part) bool { return place.Is(p) && p.Mkfs != "" })
+}
+
+// beforeImage are the micro-steps at which a custom operation may have made or
+// tuned the file system, mounted others inside of it, or put files there: blocks
+// would undo it.
+var beforeImage = []string{
+	workflow.FormatDeployPart, workflow.MountDeployPart, workflow.FormatTmpPart, workflow.FormatSwapPart, workflow.SendEnvironment,
+}
+
+// operated tells whether a custom operation, of the user or of the site, is at one of them.
+func operated(req *workflow.Request, c *cluster.Cluster) bool {
+	for _, steps := range req.Operations {
+		for _, name := range beforeImage {
+			if len(steps[name].Ops()) > 0 {
+				return true
+			}
+		}
+	}
+	if c == nil || req.Automaton != nil { // --force-steps has none of the site's
+		return false
+	}
+	return slices.ContainsFunc(slices.Concat(c.Automaton.SetDeploymentEnv, c.Automaton.BroadcastEnv), func(in cluster.Instance) bool {
+		return slices.ContainsFunc(in.Micro, func(m cluster.MicroOverride) bool {
+			return slices.Contains(beforeImage, m.Name) && len(m.Operations.Ops()) > 0
+		})
+	})
 }
 
 // prepared finds the image in the best form that is there. Who failed once gets

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/env"
 	"kadeploy/coordinator/internal/layout"
 	"kadeploy/coordinator/internal/workflow"
@@ -93,6 +94,17 @@ func TestFormsOfARoot(t *testing.T) {
 		"formatting script":  {func(_ *workflow.Request, c *cluster.Cluster) { c.Partitioning.Format = []byte("x") }, "frames"},
 		"var of its own": {func(_ *workflow.Request, c *cluster.Cluster) {
 			c.Partitioning.Layout = append(c.Partitioning.Layout, layout.Part{Number: 4, Label: "VAR", Filesystem: "ext4", Mount: "/var"})
+		}, "frames"},
+		"the user mounts more": {func(req *workflow.Request, _ *cluster.Cluster) {
+			req.Operations = customops.Set{"SetDeploymentEnvUntrusted": {"mount_deploy_part": {Post: []customops.Op{{Name: "mount", Action: customops.Run}}}}}
+		}, "frames"},
+		"the user skips the reboot": {func(req *workflow.Request, _ *cluster.Cluster) {
+			req.Operations = customops.Set{"SetDeploymentEnv": {"reboot": {Substitute: []customops.Op{{Name: "nothing", Action: customops.Exec}}}}}
+		}, "blocks frames"},
+		"the site tunes": {func(_ *workflow.Request, c *cluster.Cluster) {
+			c.Automaton.SetDeploymentEnv = []cluster.Instance{{Name: "SetDeploymentEnvUntrusted", Micro: []cluster.MicroOverride{
+				{Name: "format_deploy_part", Operations: customops.Steps{Post: []customops.Op{{Name: "tune", Action: customops.Exec}}}},
+			}}}
 		}, "frames"},
 		"arguments of its own": {func(_ *workflow.Request, c *cluster.Cluster) { c.Partitioning.Layout[0].Mkfs = "-m 0" }, "frames"},
 	} {
