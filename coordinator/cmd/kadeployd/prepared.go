@@ -68,11 +68,14 @@ func (p *prepared) Deployed(req *workflow.Request) {
 }
 
 // begin has the best form made that suits the image, and no other: those are for
-// deployments that cannot use it.
+// deployments that cannot use it, or whose coordinator failed to make it.
 func (p *prepared) begin(im prepare.Image, forms []string) {
 	for _, form := range forms {
-		if p.service.Suits(im, form) {
-			p.service.Begin(im, form)
+		if !p.service.Suits(im, form) {
+			continue
+		}
+		failed := p.service.Failed(im, form)
+		if p.service.Begin(im, form); !failed {
 			return
 		}
 	}

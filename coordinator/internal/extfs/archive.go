@@ -16,7 +16,7 @@ import (
 
 // entries calls each with every entry of an archive and its ordinal.
 func entries(ctx context.Context, r io.Reader, each func(i int, h *tar.Header, content io.Reader) error) error {
-	tr := tar.NewReader(r)
+	tr := tar.NewReader(&interruptible{ctx, r})
 	for i := 0; ; i++ {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -36,7 +36,7 @@ func entries(ctx context.Context, r io.Reader, each func(i int, h *tar.Header, c
 
 // read builds the tree. An archive that could not be extracted makes no tree either.
 func (t *tree) read(ctx context.Context, r io.Reader) error {
-	in := &ending{r: r}
+	in := &ending{r: &interruptible{ctx, r}}
 	if err := entries(ctx, in, t.entry); err != nil {
 		return err
 	}
@@ -44,6 +44,20 @@ func (t *tree) read(ctx context.Context, r io.Reader) error {
 		return err
 	}
 	return t.settle()
+}
+
+// interruptible ends with its context, in the middle of a file, too: few bytes of
+// an archive can stand for hours of zeros.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if i.ctx.Err() != nil {
+		return 0, context.Cause(i.ctx)
+	}
+	return i.r.Read(p)
 }
 
 // ending sees how an archive ends: with a block of zeros, or cut off.
@@ -124,6 +138,9 @@ func (t *tree) entry(i int, h *tar.Header, content io.Reader) error {
 		if n.content, err = io.ReadAll(content); err != nil {
 			return err
 		}
+		if err := t.remember(len(n.content)); err != nil {
+			return err
+		}
 	}
 	return t.replace(parent, base, n)
 }
@@ -145,12 +162,17 @@ func (t *tree) node(i int, h *tar.Header, content io.Reader) (*inode, error) {
 			if n.runs, err = dataRuns(content); err != nil {
 				return nil, err
 			}
+		} else if t.data += h.Size; t.maxData > 0 && t.data > t.maxData {
+			return nil, noRoom(t.data, t.maxData)
 		}
 	case tar.TypeSymlink:
 		if h.Linkname == "" || len(h.Linkname) >= unix.PathMax || strings.IndexByte(h.Linkname, 0) >= 0 {
 			return nil, errors.New("the target of the link is empty, too long, or has a zero byte")
 		}
 		n.mode, n.target = unix.S_IFLNK, h.Linkname
+		if err := t.remember(len(n.target)); err != nil {
+			return nil, err
+		}
 	case tar.TypeFifo:
 		n.mode = unix.S_IFIFO
 	case tar.TypeChar, tar.TypeBlock:

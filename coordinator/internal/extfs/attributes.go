@@ -39,7 +39,10 @@ func (t *tree) attributes(n *inode, h *tar.Header) error {
 		n.mode = unix.S_IFLNK | 0o777
 	}
 	for key, value := range h.PAXRecords {
-		var err error
+		err := t.remember(len(key) + len(value))
+		if err != nil {
+			return err
+		}
 		switch {
 		case strings.HasPrefix(key, paxXattr):
 			err = n.set(strings.TrimPrefix(key, paxXattr), []byte(value))

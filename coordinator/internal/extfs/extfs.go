@@ -31,6 +31,13 @@ func unsuitable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnsuitable, fmt.Sprintf(format, args...))
 }
 
+// ErrNoRoom says that the file system would be larger than MaxBytes.
+var ErrNoRoom = errors.New("no room for the file system")
+
+func noRoom(size, most int64) error {
+	return fmt.Errorf("%w: it needs %d MiB or more, the limit is %d", ErrNoRoom, size>>20, most>>20)
+}
+
 // Job is one file system to make.
 type Job struct {
 	// Archive opens the tar archive, decompressed. It is read twice: once to see
@@ -92,6 +99,7 @@ func (job Job) survey(ctx context.Context) (*tree, error) {
 		return nil, err
 	}
 	t := newTree(time.Now())
+	t.maxData = job.MaxBytes
 	if err := errors.Join(t.read(ctx, r), r.Close()); err != nil {
 		return nil, err
 	}

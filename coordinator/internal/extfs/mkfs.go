@@ -95,7 +95,7 @@ func (job Job) format(ctx context.Context, t *tree) (*volume, error) {
 	}
 	for range attempts {
 		if job.MaxBytes > 0 && size > job.MaxBytes {
-			return nil, unsuitable("it needs %d MiB, the limit is %d", size>>20, job.MaxBytes>>20)
+			return nil, noRoom(size, job.MaxBytes)
 		}
 		v, err := job.formatOnce(ctx, args, size)
 		if err != nil {

@@ -17,6 +17,10 @@ const maxInodes = 2 << 20
 // a hole of any size.
 const maxHoles = 64 << 30
 
+// maxWords bounds the names, attributes, targets of links and kept files of a tree,
+// in bytes: a compressed archive can claim any number of them. Roots have a tenth of it.
+const maxWords = 256 << 20
+
 // maxLinks and maxFollow are the kernel's: names of an inode on ext4, links on a path.
 const (
 	maxLinks  = 65000
@@ -67,13 +71,15 @@ type tree struct {
 	count   int
 
 	holes, maxHoles int64 // sizes of sparse files together, in bytes
+	words, maxWords int64 // see maxWords
+	data, maxData   int64 // sizes of the other files together, in bytes; maxData 0: no limit
 }
 
 const lostAndFound = "lost+found"
 
 // newTree is what mke2fs makes.
 func newTree(now time.Time) *tree {
-	t := &tree{now: now, maxHoles: maxHoles}
+	t := &tree{now: now, maxHoles: maxHoles, maxWords: maxWords}
 	t.root = t.directory(nil, 0o755)
 	lost := t.directory(t.root, 0o700)
 	t.root.children[lostAndFound], lost.links = lost, 1
@@ -181,6 +187,14 @@ func (t *tree) put(parent *inode, base string, n *inode) error {
 		return unix.EMLINK
 	}
 	parent.children[base] = n
+	return t.remember(len(base))
+}
+
+// remember counts bytes that the tree keeps.
+func (t *tree) remember(bytes int) error {
+	if t.words += int64(bytes); t.words > t.maxWords {
+		return unsuitable("its names and attributes take more than %d MiB", t.maxWords>>20)
+	}
 	return nil
 }
 

@@ -18,6 +18,18 @@ type flight struct {
 	begun atomic.Int64  // when it got its turn, in ns of Unix time; 0: it waits
 }
 
+// longestMaking bounds the work on one image: what takes longer is not meant to
+// end, and others wait for their turn.
+const longestMaking = time.Hour
+
+// Failed tells whether the last attempt to make this form has failed.
+func (s *Service) Failed(im Image, form string) bool {
+	_, k, ok := s.keyOf(im, form)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ok && s.failed[k] != nil
+}
+
 // Suits tells whether a form suits an image, as far as that is known without making it.
 func (s *Service) Suits(im Image, form string) bool {
 	_, k, ok := s.keyOf(im, form)
@@ -62,7 +74,9 @@ func (s *Service) fly(k key, fl *flight, f Form, im Image, src *os.File) {
 	case s.turn <- struct{}{}:
 		begin := s.cfg.Now()
 		fl.begun.Store(begin.UnixNano())
-		obj, err = s.make(k, f, im, &progress{s.ctx, src, fl})
+		ctx, cancel := context.WithTimeoutCause(s.ctx, longestMaking, fmt.Errorf("it took longer than %v", longestMaking))
+		obj, err = s.make(ctx, k, f, im, &progress{ctx, src, fl})
+		cancel()
 		<-s.turn
 		s.tell(obj, err, im, s.cfg.Now().Sub(begin))
 	case <-s.ctx.Done():
@@ -94,7 +108,7 @@ func (s *Service) tell(obj *object, err error, im Image, took time.Duration) {
 
 // make makes one form of one image and puts it on the disk. The object that it
 // returns has its room, and is not known yet.
-func (s *Service) make(k key, f Form, im Image, src io.Reader) (*object, error) {
+func (s *Service) make(ctx context.Context, k key, f Form, im Image, src io.Reader) (*object, error) {
 	scratch, err := os.MkdirTemp(s.dir, scratchPrefix)
 	if err != nil {
 		return nil, err
@@ -102,7 +116,7 @@ func (s *Service) make(k key, f Form, im Image, src io.Reader) (*object, error) 
 	defer os.RemoveAll(scratch)
 	obj := &object{ID: newID(), Form: k.form, Depends: k.depends, Image: k.hash, Used: s.cfg.Now()}
 	err = s.write(obj, func(out io.Writer) error {
-		return f.Make(s.ctx, Job{Image: im, Source: src, Scratch: scratch, Out: out})
+		return f.Make(ctx, Job{Image: im, Source: src, Scratch: scratch, Out: out})
 	})
 	if errors.Is(err, ErrNoGain) {
 		obj.Declined, err = err.Error(), nil
@@ -125,8 +139,8 @@ type progress struct {
 }
 
 func (p *progress) Read(b []byte) (int, error) {
-	if err := p.ctx.Err(); err != nil {
-		return 0, err
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
 	}
 	n, err := p.src.Read(b)
 	p.flight.read.Add(int64(n))

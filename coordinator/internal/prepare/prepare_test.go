@@ -273,6 +273,9 @@ func TestFailureIsToldAndTriedAgain(t *testing.T) {
 	if _, err := s.Take(t.Context(), im, "upper", "W"); !errors.Is(err, form.err) {
 		t.Errorf("Take = %v, want %v", err, form.err)
 	}
+	if !s.Failed(im, "upper") {
+		t.Error("the failure is not remembered: nothing else would be made instead")
+	}
 	if names, _ := filepath.Glob(filepath.Join(s.dir, "*")); len(names) != 0 || s.used != 0 {
 		t.Errorf("a failure leaves %v, %d bytes", names, s.used)
 	}
@@ -281,6 +284,9 @@ func TestFailureIsToldAndTriedAgain(t *testing.T) {
 	settle(s)
 	if _, err := s.Take(t.Context(), im, "upper", "W"); err != nil {
 		t.Errorf("Take after another try = %v", err)
+	}
+	if s.Failed(im, "upper") {
+		t.Error("a failure outlives the success after it")
 	}
 }
 
