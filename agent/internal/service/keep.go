@@ -156,11 +156,61 @@ func (k *keeper) drop() {
 	}
 }
 
-// shelf holds the sink of an interrupted transfer, at most one.
+// shelf holds the sink of an interrupted transfer, at most one, and knows the calls
+// that may yet leave theirs.
 type shelf struct {
 	mu    sync.Mutex
 	k     *keeper
 	timer *time.Timer
+	calls map[*feeding]bool
+}
+
+// feeding is a call that feeds a sink.
+type feeding struct {
+	id    string
+	ctx   context.Context
+	ended chan struct{}
+}
+
+// enter is called before a call takes or makes a sink, and leave when it is through with
+// it. It waits for the call that fed the same transfer, and for all whose session broke:
+// gRPC lets them end by themselves, and the next session may be there before.
+func (s *shelf) enter(ctx context.Context, id string) (leave func(), err error) {
+	for {
+		s.mu.Lock()
+		before := s.ending(id)
+		if before == nil {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-before.ended:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the call before it does not end: %w", context.Cause(ctx))
+		}
+	}
+	defer s.mu.Unlock()
+	if s.calls == nil {
+		s.calls = make(map[*feeding]bool)
+	}
+	f := &feeding{id, ctx, make(chan struct{})}
+	s.calls[f] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.calls, f)
+		close(f.ended)
+	}, nil
+}
+
+// ending is a call that has to end before one of this transfer; s.mu is held.
+func (s *shelf) ending(id string) *feeding {
+	for f := range s.calls {
+		if f.ctx.Err() != nil || id != "" && f.id == id {
+			return f
+		}
+	}
+	return nil
 }
 
 // put keeps a sink for keepTime.

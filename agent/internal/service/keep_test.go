@@ -29,7 +29,8 @@ import (
 type line struct {
 	agentv1.AgentClient
 	lost atomic.Bool
-	end  func() // as when the coordinator is killed
+	slow time.Duration // that its calls take to hear of the loss
+	end  func()        // as when the coordinator is killed
 }
 
 type lossy struct {
@@ -43,7 +44,10 @@ func connect(t *testing.T, agent agentv1.AgentServer) *line {
 	t.Helper()
 	l := &line{}
 	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-		return handle(srv, lossy{stream, session.WithLoss(stream.Context(), l.lost.Load)})
+		return handle(srv, lossy{stream, session.WithLoss(stream.Context(), func() bool {
+			time.Sleep(l.slow)
+			return l.lost.Load()
+		})})
 	}))
 	agentv1.RegisterAgentServer(server, agent)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +63,7 @@ func connect(t *testing.T, agent agentv1.AgentServer) *line {
 	l.end = func() {
 		l.lost.Store(true)
 		client.Close()
-		server.Stop() // waits for the calls
+		server.Stop() // does not wait for the calls
 	}
 	t.Cleanup(l.end)
 	return l
@@ -177,12 +181,14 @@ func TestReceiveGoesOn(t *testing.T) {
 		id     string // of the second transfer
 		before func(t *testing.T, l *line)
 		all    bool // the head sends everything again
+		slow   time.Duration
 	}{
-		{"the same transfer", "T-1", nil, false},
-		{"another one", "T-2", nil, true},
+		{"the same transfer", "T-1", nil, false, 0},
+		{"the same, while the first call is still ending", "T-1", nil, false, 500 * time.Millisecond},
+		{"another one", "T-2", nil, true, 0},
 		{"something else was done to the disks between", "T-1", func(t *testing.T, l *line) {
 			l.Unmount(t.Context(), &agentv1.UnmountRequest{MountPoint: t.TempDir()}) // nothing is mounted there
-		}, true},
+		}, true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			agent, image := New(Config{}), randomImage(t)
@@ -196,6 +202,7 @@ func TestReceiveGoesOn(t *testing.T) {
 				}}
 			}
 			first := connect(t, agent)
+			first.slow = c.slow
 			transfer(t, first, image, open("T-1"), half, func(func()) { first.end() })
 			second := connect(t, agent)
 			if c.before != nil {

@@ -35,6 +35,11 @@ func (s *Service) Receive(stream agentv1.Agent_ReceiveServer) error {
 
 func (s *Service) receive(stream agentv1.Agent_ReceiveServer, open *agentv1.ReceiveOpen) error {
 	ctx := stream.Context()
+	leave, err := s.kept.enter(ctx, open.TransferId)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	k, err := s.keeper(ctx, open)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func serve(ctx context.Context, mux *yamux.Session, server agentv1.AgentServer) 
 	stop := context.AfterFunc(ctx, g.Stop)
 	defer stop()
 	err := g.Serve(mux)
-	// Calls that are under way hear of the loss by their contexts; Stop waits for them.
+	// Calls that are under way hear of the loss by their contexts, and end in their own time.
 	mux.Close()
 	g.Stop()
 	if err == nil || errors.Is(err, net.ErrClosed) {
