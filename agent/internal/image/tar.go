@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -103,11 +104,42 @@ type tarInput struct {
 	count func(bytes, entries int64)
 	last  byte // of the last block: zero in the mark that ends an archive
 	any   bool
+
+	at     int64 // bytes read
+	header int64 // where a header is expected, or -1
+	zero   bool  // nothing but zeros was read there
+}
+
+// expect is called before each header; known is false if the end of what is
+// before it was not reached.
+func (in *tarInput) expect(known bool) {
+	in.header, in.zero = -1, true
+	if known {
+		in.header = (in.at + tarBlock - 1) / tarBlock * tarBlock
+	}
+}
+
+const tarBlock = 512
+
+// look sees whether the block at the expected header is one of zeros.
+func (in *tarInput) look(p []byte) {
+	from, to := max(in.header-in.at, 0), min(in.header+tarBlock-in.at, int64(len(p)))
+	for i := from; in.header >= 0 && i < to; i++ {
+		in.zero = in.zero && p[i] == 0
+	}
+	in.at += int64(len(p))
+}
+
+// lone tells whether a header was a block of zeros, and something else followed:
+// one is enough of an end for GNU tar, where the standard has two.
+func (in *tarInput) lone() bool {
+	return in.header >= 0 && in.zero && in.at >= in.header+2*tarBlock
 }
 
 func (in *tarInput) Read(p []byte) (int, error) {
 	n, err := in.ahead.Read(p)
 	in.count(int64(n), 0)
+	in.look(p[:n])
 	if n > 0 {
 		in.any = true
 		in.last = p[0]
@@ -153,9 +185,14 @@ type pending struct {
 
 func (x *extractor) run() error {
 	tr := tar.NewReader(x.in)
-	any := false
+	any, one := false, make([]byte, 1)
 	for {
+		rest, end := tr.Read(one)
+		x.in.expect(rest == 0 && end == io.EOF)
 		h, err := tr.Next()
+		if errors.Is(err, tar.ErrHeader) && any && x.in.lone() {
+			x.in.last, err = 0, io.EOF
+		}
 		if err == io.EOF {
 			break
 		}
@@ -198,6 +235,8 @@ func corrupt(err error) error {
 		return fmt.Errorf("not a tar archive, or a corrupt one: %w", err)
 	case err == io.ErrUnexpectedEOF:
 		return fmt.Errorf("the archive is truncated: %w", err)
+	case strings.HasSuffix(err.Error(), "sparse map too long"):
+		return fault.Invalidf("a sparse file has too many holes, its map more than 1 MiB: make the archive without --sparse (%w)", err)
 	}
 	return err
 }
