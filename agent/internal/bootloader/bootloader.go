@@ -24,6 +24,7 @@ type Install struct {
 	Disk         string // device of the disk that the firmware boots
 	RootDevice   string // device of its root file system
 	RootUUID     string // of that file system; empty: unknown
+	SharedUUID   bool   // another file system of this machine has the same
 	RootLabel    string // name in the partition table; empty: none
 	RootPartUUID string // of its partition; empty: unknown
 	ESP          string // device of the EFI system partition; needed with UEFI
@@ -67,7 +68,7 @@ func (in Install) choices() choices {
 		skip: set("SKIP"), noConfig: set("NO_CONFIG"), noInstall: set("NO_INSTALL"),
 		ownConfig:  own && !set("NO_GRUB_MKCONFIG_FROM_DEST"),
 		ownInstall: own && !set("NO_GRUB_INSTALL_FROM_DEST"),
-		noUUID:     set("NO_UUID"), menu: set("SHOW_MENU"),
+		noUUID:     set("NO_UUID") || in.SharedUUID, menu: set("SHOW_MENU"),
 	}
 }
 
@@ -77,6 +78,9 @@ func (in Install) Run(ctx context.Context) (err error) {
 	if c.skip {
 		in.say("BOOTLOADER_SKIP is set: nothing is done")
 		return nil
+	}
+	if in.SharedUUID {
+		in.say("another file system has the UUID of the root (%s): it is not used to find the root", in.RootUUID)
 	}
 	undo, err := in.enter(c)
 	if err != nil {

@@ -93,6 +93,19 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// A UUID that two file systems have finds neither the kernel nor the root.
+func TestSharedUUID(t *testing.T) {
+	in := system(t, kernel)
+	in.SharedUUID = true
+	if err := in.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	config := read(t, in, "boot/grub/grub.cfg")
+	if !strings.Contains(config, "search --no-floppy --file --hint=$root --set=root /boot/vmlinuz-6.1\n") || strings.Contains(config, in.RootUUID) {
+		t.Errorf("grub.cfg:\n%s", config)
+	}
+}
+
 func TestKernelMismatch(t *testing.T) {
 	in := system(t, kernel)
 	for config, ok := range map[string]bool{

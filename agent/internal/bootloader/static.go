@@ -45,7 +45,10 @@ func (in Install) static(c choices) (string, error) {
 	}
 	fmt.Fprintf(&b, "set timeout=%d\nset default=0\ninsmod part_gpt\ninsmod part_msdos\n", timeout)
 	uuid, at := in.filesystem(kernel)
-	if c.noUUID || uuid == "" {
+	if in.SharedUUID && uuid == in.RootUUID {
+		// The other one may have the same file: where grub itself was found goes first.
+		fmt.Fprintf(&b, "search --no-floppy --file --hint=$root --set=root %s\n", at)
+	} else if c.noUUID || uuid == "" {
 		fmt.Fprintf(&b, "search --no-floppy --file --set=root %s\n", at)
 	} else {
 		fmt.Fprintf(&b, "search --no-floppy --fs-uuid --set=root %s\n", uuid)

@@ -10,7 +10,10 @@ import (
 )
 
 // root is the partition that holds a root file system, and its names. Empty: it has none.
-type root struct{ path, uuid, label, partUUID string }
+type root struct {
+	path, uuid, label, partUUID string
+	shared                      bool // another device has a file system of the same UUID
+}
 
 func (s *Service) rootDevice(ctx context.Context, t *agentv1.Target) (root, error) {
 	device, err := s.host().Resolve(target(t))
@@ -23,15 +26,56 @@ func (s *Service) rootDevice(ctx context.Context, t *agentv1.Target) (root, erro
 		r.label = device.Partition.Label
 		r.partUUID = partitionEntry(ctx, device.Path, "UUID")
 	}
-	return r, err
+	if err != nil {
+		return r, err
+	}
+	twins := sameUUID(s.others(device.Path), r.uuid)
+	r.shared = len(twins) > 0
+	for _, twin := range twins {
+		s.log.Warn("two file systems have one UUID: the root is named otherwise", "uuid", r.uuid, "root", r.path, "other", twin)
+		if r.partUUID == partitionEntry(ctx, twin, "UUID") {
+			r.partUUID = "" // the image of a whole disk stands on two
+		}
+	}
+	return r, nil
+}
+
+// others are the partitions, and the disks without any, beside one device.
+func (s *Service) others(device string) (paths []string) {
+	disks, err := s.host().Disks()
+	if err != nil {
+		return nil // then nothing is known of others
+	}
+	for _, d := range disks {
+		if len(d.Partitions) == 0 && d.Path != device {
+			paths = append(paths, d.Path)
+		}
+		for _, p := range d.Partitions {
+			if p.Path != device {
+				paths = append(paths, p.Path)
+			}
+		}
+	}
+	return paths
+}
+
+// sameUUID are the devices with a file system of that UUID: an image of a
+// partition that was written twice.
+func sameUUID(devices []string, uuid string) (same []string) {
+	for _, device := range devices {
+		if signature, err := disk.Probe(device); err == nil && uuid != "" && signature.UUID == uuid {
+			same = append(same, device)
+		}
+	}
+	return same
 }
 
 // argument is what the kernel's root= is. Only an initrd knows UUIDs of file systems.
 func (r root) argument(initrd bool) string {
 	switch {
-	case initrd && r.uuid != "":
+	case initrd && r.uuid != "" && !r.shared:
 		return "UUID=" + r.uuid
-	case !initrd && r.partUUID != "":
+	case (!initrd || r.shared) && r.partUUID != "":
 		return "PARTUUID=" + r.partUUID
 	}
 	return r.path

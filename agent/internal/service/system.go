@@ -57,7 +57,7 @@ func (s *Service) install(ctx context.Context, r *agentv1.InstallBootloaderReque
 	}
 	in := bootloader.Install{
 		Root: r.Root, Disk: whole.Path, UEFI: inventory.UEFI(),
-		RootDevice: root.path, RootUUID: root.uuid, RootLabel: root.label, RootPartUUID: root.partUUID,
+		RootDevice: root.path, RootUUID: root.uuid, SharedUUID: root.shared, RootLabel: root.label, RootPartUUID: root.partUUID,
 		Kernel: r.Kernel, Initrd: r.Initrd, Params: r.KernelParams, Variables: r.Environment,
 		Hypervisor: r.Hypervisor, HypervisorParams: r.HypervisorParams,
 		UUID: func(device string) string {

@@ -24,10 +24,27 @@ func TestRootArgument(t *testing.T) {
 		{full, false, "PARTUUID=p"},
 		{root{path: "/dev/vda3"}, true, "/dev/vda3"},
 		{root{path: "/dev/vda3", uuid: "u"}, false, "/dev/vda3"},
+		{root{path: "/dev/vda3", uuid: "u", partUUID: "p", shared: true}, true, "PARTUUID=p"},
+		{root{path: "/dev/vda3", uuid: "u", shared: true}, true, "/dev/vda3"},
 	} {
 		if got := c.root.argument(c.initrd); got != c.want {
 			t.Errorf("%+v, initrd %t: %s, want %s", c.root, c.initrd, got, c.want)
 		}
+	}
+}
+
+// An image of a partition that was written to two of them leaves one UUID twice.
+func TestSameUUID(t *testing.T) {
+	const uuid = "12345678-1234-1234-1234-123456789abc"
+	one, two, other := filepath.Join(t.TempDir(), "1"), filepath.Join(t.TempDir(), "2"), filepath.Join(t.TempDir(), "3")
+	output(t, "mke2fs", "-q", "-U", uuid, one, "2m")
+	output(t, "cp", one, two)
+	output(t, "mke2fs", "-q", other, "2m")
+	if same := sameUUID([]string{other, two, filepath.Join(t.TempDir(), "none")}, uuid); len(same) != 1 || same[0] != two {
+		t.Errorf("%v have it, want %s", same, two)
+	}
+	if same := sameUUID([]string{other}, ""); len(same) != 0 {
+		t.Errorf("%v have no UUID", same)
 	}
 }
 
