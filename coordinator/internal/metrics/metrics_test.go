@@ -112,3 +112,16 @@ func TestAStoreThatFailsIsTold(t *testing.T) {
 		t.Errorf("answer = %q", text)
 	}
 }
+
+// TestNamesOfOperationsAreNoLabels: users choose them.
+func TestNamesOfOperationsAreNoLabels(t *testing.T) {
+	m := New("1.2", sources(nil))
+	at := time.Unix(1_700_000_000, 0)
+	for _, name := range []string{"secret project", "a-b"} {
+		m.Left(workflow.Span{Cluster: "lab", Instance: "SetDeploymentEnvUntrusted", Micro: "reboot-" + name, Started: at, Ended: at.Add(time.Second)})
+	}
+	text := scrape(t, m, 200)
+	if strings.Contains(text, "secret") || !strings.Contains(text, `step="reboot-operation"} 2`) {
+		t.Errorf("operations of users in the metrics:\n%s", text)
+	}
+}
