@@ -64,6 +64,8 @@ func TestMalformedRequests(t *testing.T) {
 		{"device", "POST", "/deployment", `{"nodes":"node-1.lab","block_device":"$(reboot)",` + env + `}`, nil, 400, "4", "block_device"},
 		{"automaton of one", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"BroadcastEnv":[{"name":"BroadcastEnvDummy"}]},` + env + `}`, nil, 400, "4", "automata"},
 		{"unknown instance", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"BroadcastEnv":[{"name":"X"}]},` + env + `}`, nil, 400, "4", "Parameter 'automata/BroadcastEnv'"},
+		{"endless retries", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"BroadcastEnv":[{"name":"BroadcastEnvDummy","retries":1001}]},` + env + `}`, nil, 400, "4", "at most 1000"},
+		{"a timeout beyond all time", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"BroadcastEnv":[{"name":"BroadcastEnvDummy","timeout":9300000000}]},` + env + `}`, nil, 400, "4", "a year"},
 		{"unknown macro", "POST", "/deployment", `{"nodes":"node-1.lab","automata":{"X":[]},` + env + `}`, nil, 400, "4", "automata/X"},
 		{"reboot kind", "POST", "/reboot", `{"nodes":"node-1.lab","kind":"x"}`, nil, 400, "4", "simple, set_pxe"},
 		{"set_pxe without profile", "POST", "/reboot", `{"nodes":"node-1.lab","kind":"set_pxe"}`, nil, 400, "12", "-w"},

@@ -126,6 +126,13 @@ func readAutomaton(c *call, req *workflow.Request) {
 	})
 }
 
+// What an instance of --force-steps may have at most, as in the configuration: each
+// attempt is kept in the journal and in the timeline.
+const (
+	maxRetries = 1000
+	maxTimeout = 365 * 24 * 3600 // s
+)
+
 func instances(in *params, name, macro string) []cluster.Instance {
 	list, ok := in.values[name].([]any)
 	if !ok || len(list) == 0 {
@@ -140,10 +147,10 @@ func instances(in *params, name, macro string) []cluster.Instance {
 			return nil
 		}
 		p := &params{values: m}
+		timeout := p.integer("timeout", 0)
 		inst := cluster.Instance{
 			Name:     workflow.CanonicalInstance(p.text("name")),
 			Retries:  p.integer("retries", 0),
-			Timeout:  time.Duration(p.integer("timeout", 0)) * time.Second,
 			Raisable: true,
 		}
 		switch {
@@ -151,9 +158,12 @@ func instances(in *params, name, macro string) []cluster.Instance {
 			in.fail(name, "%v", p.err())
 		case workflow.Unknown(macro, inst.Name) != "":
 			in.fail(name, "%s", workflow.Unknown(macro, inst.Name))
-		case inst.Retries < 0 || inst.Timeout < 0:
+		case inst.Retries < 0 || timeout < 0:
 			in.fail(name, "retries and timeout of %s must not be negative", inst.Name)
+		case inst.Retries > maxRetries || timeout > maxTimeout:
+			in.fail(name, "%s has %d retries and a timeout of %d s: at most %d and %d (a year) are possible", inst.Name, inst.Retries, timeout, maxRetries, maxTimeout)
 		}
+		inst.Timeout = time.Duration(min(timeout, maxTimeout)) * time.Second
 		all = append(all, inst)
 	}
 	return all
