@@ -29,6 +29,7 @@ type rehearsal struct {
 	faults   map[string]rehearse.Fault
 	machines *rehearse.Machines
 	journal  *watchedJournal
+	own      bool // the site is the rehearsal's
 	report   *rehearsalReport
 }
 
@@ -100,7 +101,7 @@ func (r *rehearsal) configure() error {
 	if err != nil {
 		return err
 	}
-	if r.cfg == nil {
+	if r.own = r.cfg == nil; r.own {
 		if err := r.ownSite(); err != nil {
 			return err
 		}
@@ -257,7 +258,7 @@ func (r *rehearsal) deploy(ctx context.Context) error {
 }
 
 func (r *rehearsal) judge(ctx context.Context, c *client.Client, op client.Operation, result *client.Result) error {
-	o := rehearse.Observed{Errors: make(map[string]string), Strikes: r.machines.Strikes()}
+	o := rehearse.Observed{Errors: make(map[string]string), Strikes: r.machines.Strikes(), Whole: r.own}
 	for _, n := range result.OK {
 		o.OK = append(o.OK, n.Name)
 	}

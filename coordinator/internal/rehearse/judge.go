@@ -17,6 +17,7 @@ type Observed struct {
 	Spans   []workflow.Span
 	Strikes map[string]time.Time
 	Locked  []string // nodes that the store still takes for busy
+	Whole   bool     // the deployment comes to the point of every fault
 }
 
 // Finding is what is said of one node with a fault, or of one that is not as it should be.
@@ -96,6 +97,9 @@ func Judge(nodes []string, faults map[string]Fault, o Observed, rescue func(node
 			}
 		default:
 			f.Wrong = wrong(faults[name], struck, ko[name], failed, f.Error, rescue)
+			if f.Wrong == "" && o.Whole && !struck && strikesAt(faults[name]) {
+				f.Wrong = "its fault has not struck, though the deployment came past its point: the rehearsal has shown nothing there"
+			}
 		}
 		if faults[name].Kind != None {
 			v.Faulty = append(v.Faulty, f)
@@ -108,6 +112,9 @@ func Judge(nodes []string, faults map[string]Fault, o Observed, rescue func(node
 	}
 	return v
 }
+
+// strikesAt tells whether a fault strikes at a point.
+func strikesAt(f Fault) bool { return f.Kind != None && f.Kind != Slow }
 
 // after are the failures that ended after a moment, which two processes' clocks share.
 func after(failed []workflow.Span, at time.Time) []workflow.Span {

@@ -80,6 +80,20 @@ func TestJudgeLists(t *testing.T) {
 	}
 }
 
+// TestJudgeWholeDeployment: where every point is on the way, a fault that does not strike
+// is a rehearsal that shows nothing.
+func TestJudgeWholeDeployment(t *testing.T) {
+	for _, c := range []struct {
+		fault Fault
+		good  bool
+	}{{Fault{Death, AtMount}, false}, {Fault{Error, AtMount}, false}, {Fault{Hang, AtMount}, false}, {Fault{Kind: Slow}, true}, {Fault{}, true}} {
+		v := Judge([]string{"n"}, map[string]Fault{"n": c.fault}, Observed{OK: []string{"n"}, Whole: true}, nil)
+		if v.Good() != c.good {
+			t.Errorf("%s did not strike: good %v, wrong %+v", c.fault, v.Good(), v.Wrong)
+		}
+	}
+}
+
 func TestResets(t *testing.T) {
 	a := &cluster.Automaton{
 		SetDeploymentEnv: []cluster.Instance{{Name: "SetDeploymentEnvUntrusted", Retries: 1}},
