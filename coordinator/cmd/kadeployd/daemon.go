@@ -209,7 +209,7 @@ func (d *daemon) buildEngine(ctx context.Context) (err error) {
 	}
 	d.engine, err = engine.New(engine.Config{
 		Steps: table, Journal: d.watched(measuredJournal{journal, d.metrics.Journalled}), States: d.store, Logger: d.log,
-		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean,
+		BusyFor: server.Rights.PurgeTimer, Retention: server.Autoclean, Refused: d.refused,
 		Witness: witness{d.fleet, d.consoles, d.log}, Stories: d.store,
 		OnEnd: d.ended, OnLeft: d.metrics.Left,
 	})
@@ -266,6 +266,12 @@ func (d *daemon) ended(req *workflow.Request, v workflow.View) {
 	if req.Hook {
 		runHook(d.cfg.Server.Hooks, req, d.log)
 	}
+}
+
+// refused lists those of the nodes on which a user has no right (any more).
+func (d *daemon) refused(ctx context.Context, user string, nodes []string) ([]string, error) {
+	r := &d.cfg.Server.Rights
+	return rights.New(r.Kind, r.Almighty, d.store).Refused(ctx, user, nodes)
 }
 
 func (d *daemon) buildAPI() (err error) {

@@ -41,7 +41,7 @@ type NodeStates interface {
 	// "ing", of another workflow, since a moment after since; these are returned, untouched.
 	// Two claims never both get a node.
 	Claim(ctx context.Context, nodes []string, u workflow.NodeUpdate, since time.Time) (busy []string, err error)
-	// Settle gives nodes the state u.
+	// Settle gives the state u to those of the nodes that no other workflow has claimed since.
 	Settle(ctx context.Context, nodes []string, u workflow.NodeUpdate) error
 	// Abandon gives the state u to those of the nodes that are in a state ending in
 	// "ing", unless another workflow gave it to them.
@@ -88,6 +88,9 @@ type Config struct {
 
 	BusyFor   time.Duration // age after which a busy node is free again: 15 minutes if 0
 	Retention time.Duration // how long after its start a finished workflow is kept: 6 hours if 0
+
+	// Refused lists those of the nodes on which a user has no right (any more); may be nil: none.
+	Refused func(ctx context.Context, user string, nodes []string) ([]string, error)
 
 	Witness Witness // asked about nodes that fail; may be nil
 	Stories Stories // may be nil: then timelines are gone with their workflows

@@ -32,12 +32,13 @@ type memory struct {
 	ended     []string
 	completed []string // paths of images
 	states    map[string]string
-	broken    error         // of Append
-	kept      *stats.Record // of the workflow that ended last
+	since     map[string]time.Time // of the claims
+	broken    error                // of Append
+	kept      *stats.Record        // of the workflow that ended last
 }
 
 func newMemory() *memory {
-	return &memory{began: make(map[string]*workflow.Request), states: make(map[string]string)}
+	return &memory{began: make(map[string]*workflow.Request), states: make(map[string]string), since: make(map[string]time.Time)}
 }
 
 func (m *memory) Accept(context.Context, *workflow.Request) error { return nil }
@@ -78,11 +79,12 @@ func (m *memory) Claim(_ context.Context, nodes []string, u workflow.NodeUpdate,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range nodes {
-		if strings.HasSuffix(m.states[n], "ing") && !since.After(time.Now()) {
+		claimed, known := m.since[n]
+		if strings.HasSuffix(m.states[n], "ing") && !since.After(time.Now()) && (!known || claimed.After(since)) {
 			busy = append(busy, n)
 			continue
 		}
-		m.states[n] = u.State
+		m.states[n], m.since[n] = u.State, u.At
 	}
 	return busy, nil
 }

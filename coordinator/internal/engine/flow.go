@@ -45,6 +45,7 @@ type flow struct {
 	inquiries sync.WaitGroup
 	moment    time.Time // of the transition that is told; zero: it is told now
 	following bool      // the journal of one who died: machines have gone on since
+	holds     bool      // nodes without a verdict are this workflow's: see underWay
 }
 
 // storeTime is how long a call of the journal or of the node states may take.
@@ -178,12 +179,8 @@ func (f *flow) launch() error {
 	}
 	var busy []string
 	if state := f.busyState(); state != "" {
-		since := time.Now().Add(-f.engine.cfg.BusyFor)
-		if f.req.Force {
-			since = time.Now().Add(time.Hour) // nothing is that young
-		}
 		var err error
-		if busy, err = f.engine.cfg.States.Claim(ctx, f.nodes(), f.update(state), since); err != nil {
+		if busy, err = f.claim(ctx, state); err != nil {
 			return storeFailure("claim the nodes of "+f.req.ID, err)
 		}
 		if len(busy) > 0 {
@@ -194,6 +191,7 @@ func (f *flow) launch() error {
 			return &workflow.Failure{Code: nothingModified, Message: fmt.Sprintf("node %s is already involved in another deployment; wait for its end, or use --force", fold(busy))}
 		}
 		f.claimed = true
+		f.locked(func() { f.holds = true })
 	}
 	f.locked(func() { f.overview() })
 	events := make([][]workflow.Event, len(f.parts))

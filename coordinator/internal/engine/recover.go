@@ -35,6 +35,7 @@ func (e *Engine) recoverOne(ctx context.Context, w workflow.Interrupted) error {
 		f.started = w.Records[0].At
 	}
 	reason := f.follow(w)
+	f.holds = reason == nil && len(w.Records) > 0 && f.busyState() != ""
 	if err := e.enter(f); err != nil {
 		return err
 	}

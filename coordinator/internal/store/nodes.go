@@ -32,9 +32,10 @@ func (s *Store) Claim(ctx context.Context, nodes []string, u workflow.NodeUpdate
 	return busy, nil
 }
 
-// Settle gives nodes the state u.
+// Settle gives the state u to those of the nodes that no other workflow has claimed
+// since, by force or because nobody knew of this one any more.
 func (s *Store) Settle(ctx context.Context, nodes []string, u workflow.NodeUpdate) error {
-	if _, err := s.setNodes(ctx, nodes, u, `1`); err != nil {
+	if _, err := s.setNodes(ctx, nodes, u, `nodes.workflow IN (?6, '')`); err != nil {
 		return fmt.Errorf("set nodes %s for %s: %w", u.State, u.Workflow, err)
 	}
 	return nil

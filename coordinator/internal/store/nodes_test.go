@@ -17,7 +17,7 @@ func TestNodeStates(t *testing.T) {
 	e := add(t, s.Registry(nil), alice, description("deb", 1, "private"))
 	t0 := time.Unix(1_700_000_000, 0)
 	limit := 15 * time.Minute
-	claimer := "D-1"
+	claimer, settler := "D-1", "D-1"
 	claim := func(at time.Time, nodes ...string) []string {
 		t.Helper()
 		busy, err := s.Claim(t.Context(), nodes, workflow.NodeUpdate{Workflow: claimer, State: "deploying", User: "alice", At: at}, at.Add(-limit))
@@ -28,7 +28,7 @@ func TestNodeStates(t *testing.T) {
 	}
 	settle := func(at time.Time, state string, ref *workflow.EnvRef, nodes ...string) {
 		t.Helper()
-		if err := s.Settle(t.Context(), nodes, workflow.NodeUpdate{Workflow: "D-1", State: state, User: "alice", At: at, Env: ref}); err != nil {
+		if err := s.Settle(t.Context(), nodes, workflow.NodeUpdate{Workflow: settler, State: state, User: "alice", At: at, Env: ref}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,6 +71,10 @@ func TestNodeStates(t *testing.T) {
 	}
 	settle(t0.Add(time.Hour), "deployed", &workflow.EnvRef{ID: e.ID, Name: "deb", Version: 1, User: "alice"}, "n1", "n2")
 	want("n1", "deployed alice deb 3600")
+	want("n2", "deploying alice none 901") // the other workflow's end does not free it
+	settler = "D-2"
+	settle(t0.Add(time.Hour), "deployed", &workflow.EnvRef{ID: e.ID, Name: "deb", Version: 1, User: "alice"}, "n2")
+	want("n2", "deployed alice deb 3600")
 	if busy := claim(t0.Add(time.Hour+time.Second), "n1"); busy != nil {
 		t.Errorf("claim of a deployed node: busy %v", busy)
 	}
