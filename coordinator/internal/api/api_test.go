@@ -307,7 +307,7 @@ func TestDeployment(t *testing.T) {
 	if diff := cmp.Diff([]any{"node-1.lab", "node-2.lab"}, theirs["nodes"]); diff != "" || theirs["time"] != nil {
 		t.Errorf("%v %s", theirs, diff)
 	}
-	for _, part := range []string{"/logs", "/state", "/error", "/live", "/timeline", "/events"} {
+	for _, part := range []string{"/logs", "/state", "/error", "/live", "/timeline", "/story", "/status", "/debugs", "/events"} {
 		if w := r.call("bob", "GET", base+part, ""); w.Code != 403 {
 			t.Errorf("%s of another = %d, want 403", part, w.Code)
 		}
