@@ -81,6 +81,10 @@ func (d *doomed) Abandon(ctx context.Context, nodes []string, u workflow.NodeUpd
 	return d.write(func() error { return d.store.Abandon(ctx, nodes, u) })
 }
 
+func (d *doomed) Lost(ctx context.Context, nodes []string, workflow string) ([]string, error) {
+	return d.store.Lost(ctx, nodes, workflow)
+}
+
 // world is the machines, which outlive coordinators: what was done to each, in order.
 type world struct {
 	mu    sync.Mutex

@@ -46,6 +46,8 @@ type NodeStates interface {
 	// Abandon gives the state u to those of the nodes that are in a state ending in
 	// "ing", unless another workflow gave it to them.
 	Abandon(ctx context.Context, nodes []string, u workflow.NodeUpdate) error
+	// Lost lists those of the nodes that are not in a state ending in "ing" of the workflow (any more).
+	Lost(ctx context.Context, nodes []string, workflow string) ([]string, error)
 }
 
 // Prepare fetches what a request needs before its nodes are touched, and tells

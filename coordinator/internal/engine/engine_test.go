@@ -109,6 +109,18 @@ func (m *memory) Abandon(_ context.Context, nodes []string, u workflow.NodeUpdat
 	return nil
 }
 
+// Lost takes nodes of which nothing is known for those of the workflow.
+func (m *memory) Lost(_ context.Context, nodes []string, _ string) (lost []string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range nodes {
+		if state := m.states[n]; state != "" && !strings.HasSuffix(state, "ing") {
+			lost = append(lost, n)
+		}
+	}
+	return lost, nil
+}
+
 // script is a step that does for each node what the test says; by default it succeeds after a second.
 type script struct {
 	mu     sync.Mutex

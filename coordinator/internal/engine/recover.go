@@ -107,6 +107,9 @@ func (f *flow) replay(records []workflow.Record) error {
 // claimed: its nodes were claimed and its automata begun.
 func (f *flow) resume(claimed bool, reason *workflow.Failure) {
 	var err error
+	if claimed && reason == nil {
+		reason = f.taken()
+	}
 	switch {
 	case reason != nil:
 		f.logger.Warn("an interrupted workflow cannot go on", "reason", reason.Message)
@@ -132,6 +135,30 @@ func (f *flow) resume(claimed bool, reason *workflow.Failure) {
 		err = f.launch()
 	}
 	f.drive(err)
+}
+
+// taken says why a workflow cannot go on whose nodes are not its own any more: others took
+// them by force, or their end was told and only its journal could not be written.
+func (f *flow) taken() *workflow.Failure {
+	if f.busyState() == "" {
+		return nil
+	}
+	var open []string
+	for _, n := range f.nodes() {
+		if f.book.nodes[n].verdict == "" {
+			open = append(open, n)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	lost, err := f.engine.cfg.States.Lost(ctx, open, f.req.ID)
+	if err != nil {
+		return unable("the coordinator was restarted, and cannot go on: " + err.Error())
+	}
+	if len(lost) > 0 {
+		return unable(fmt.Sprintf("the coordinator was restarted, and cannot go on: this operation no longer holds %s", fold(lost)))
+	}
+	return nil
 }
 
 // giveUp fails the nodes without a verdict. The journal may be one that cannot be

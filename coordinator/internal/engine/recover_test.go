@@ -84,6 +84,29 @@ func past(t *testing.T, ago time.Duration) workflow.Interrupted {
 	return workflow.Interrupted{Request: b.memory.began["D-1"], Launched: true, Records: records}
 }
 
+// A deployment whose end was told, and could not be journalled, does not rise again on
+// nodes that are others' by now.
+func TestOneWhoseNodesAreNotItsOwnEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		defer b.close()
+		b.memory.states["n1"] = "deployed" // since
+		if err := b.Recover(t.Context(), []workflow.Interrupted{past(t, time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		v := b.wait("D-1")
+		check(t, "ko", []string{"n1"}, v.KO)
+		check(t, "store", "deployed", b.memory.states["n1"])
+		check(t, "journal ended", []string{"D-1"}, b.memory.ended)
+		if len(b.script.calls) > 0 {
+			t.Errorf("the node of another was touched: %v", b.script.calls)
+		}
+		if states, _ := b.States("D-1"); !strings.Contains(states["n1"].Error, "this operation no longer holds n1") {
+			t.Errorf("reason: %q", states["n1"].Error)
+		}
+	})
+}
+
 // What cannot go on ends with its reason, and holds no node.
 func TestCannotGoOn(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -50,6 +50,37 @@ func (s *Store) Abandon(ctx context.Context, nodes []string, u workflow.NodeUpda
 	return nil
 }
 
+// Lost lists those of the nodes that are not in a state ending in "ing" of the workflow (any more).
+func (s *Store) Lost(ctx context.Context, nodes []string, workflow string) (lost []string, err error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(nodes)
+	if err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT value FROM json_each(?) WHERE value NOT IN
+			(SELECT name FROM nodes WHERE state GLOB '*ing' AND workflow IN (?, ''))`, string(list), workflow)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			lost = append(lost, name)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which nodes %s holds: %w", workflow, err)
+	}
+	return lost, nil
+}
+
 // setNodes updates the nodes that are new or meet the condition, and returns the others.
 func (s *Store) setNodes(ctx context.Context, nodes []string, u workflow.NodeUpdate, condition string, args ...any) (others []string, err error) {
 	id := sql.NullInt64{} // NULL: the node keeps the environment that it had

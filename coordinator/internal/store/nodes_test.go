@@ -71,6 +71,14 @@ func TestNodeStates(t *testing.T) {
 	}
 	settle(t0.Add(time.Hour), "deployed", &workflow.EnvRef{ID: e.ID, Name: "deb", Version: 1, User: "alice"}, "n1", "n2")
 	want("n1", "deployed alice deb 3600")
+	for workflow, want := range map[string]string{"D-1": "[n1 n2 n9]", "D-2": "[n1 n9]"} { // n1 has ended, n9 never was
+		if lost, err := s.Lost(t.Context(), []string{"n1", "n2", "n9"}, workflow); err != nil || fmt.Sprint(lost) != want {
+			t.Errorf("lost of %s: %v, %v, want %s", workflow, lost, err, want)
+		}
+	}
+	if lost, err := s.Lost(t.Context(), nil, "D-1"); err != nil || lost != nil {
+		t.Errorf("lost of none: %v, %v", lost, err)
+	}
 	want("n2", "deploying alice none 901") // the other workflow's end does not free it
 	settler = "D-2"
 	settle(t0.Add(time.Hour), "deployed", &workflow.EnvRef{ID: e.ID, Name: "deb", Version: 1, User: "alice"}, "n2")
