@@ -63,8 +63,10 @@ func (s sendEnvironment) sink(t *workflow.Task) (*agentv1.ReceiveOpen, error) {
 	open := &agentv1.ReceiveOpen{Name: "image"}
 	switch image.Kind {
 	case "tar":
-		// A second attempt finds what the first one left.
-		open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: image.Compression, Clean: t.Attempt > 0 || t.Again}}
+		// A second attempt finds what the first one left. If somebody else has mounted
+		// file systems there, they may hold data: then it is overwritten only.
+		left := (isRetry(t) || t.Again) && t.Request.Env.Preinstall == nil && !operated(t.Request, t.Cluster)
+		open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: image.Compression, Clean: left}}
 	case "dd":
 		open.Sink = &agentv1.ReceiveOpen_Raw{Raw: &agentv1.RawSink{Target: deployTarget(t), Compression: image.Compression, FileBytes: uint64(t.Request.Files.Image.Size)}}
 	case "fsa":

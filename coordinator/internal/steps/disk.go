@@ -105,7 +105,9 @@ type fileSystem struct {
 	arguments string // of mkfs, beside the site's
 }
 
-// deployFormat is the environment's file system, and all others of the layout but swap.
+// deployFormat is the environment's file system, and all others of the layout but
+// swap. Where the partitions stay as they are, what the environment does not mount
+// stays, too: it may hold data.
 func deployFormat(t *workflow.Task) []fileSystem {
 	place := t.Request.Place(t.Cluster)
 	root := fileSystem{target: deployTarget(t), kind: t.Request.Env.Filesystem}
@@ -114,7 +116,7 @@ func deployFormat(t *workflow.Task) []fileSystem {
 		switch {
 		case place.Is(p):
 			root.arguments = p.Mkfs
-		case p.Mount == layout.Root, p.Filesystem == "", p.Filesystem == layout.Swap:
+		case p.Mount == layout.Root, p.Filesystem == "", p.Filesystem == layout.Swap, t.Request.NoPartition && p.Mount == "":
 		case p.Label == "TMP" && t.Request.ReformatTmp != "" && t.Request.ReformatTmp != p.Filesystem:
 			list = append(list, fileSystem{partTarget(t, p), t.Request.ReformatTmp, ""})
 		default:

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,6 +67,13 @@ func TestFormats(t *testing.T) {
 	if diff := cmp.Diff([]string{"/dev/disk/by-partlabel/KDPL_SWAP_disk0 swap "}, show(swapFormat(tk))); diff != "" {
 		t.Errorf("format_swap_part (-want +got):\n%s", diff)
 	}
+	tk.Request.NoPartition = true
+	tk.Cluster.Partitioning.Layout[3].Mount = ""
+	want = slices.Delete(want, 2, 3)
+	if diff := cmp.Diff(want, show(deployFormat(tk))); diff != "" {
+		t.Errorf("the partitions stay, and one is not mounted (-want +got):\n%s", diff)
+	}
+	tk = layoutTask()
 	tk.Request.Partition = "VAR" // what is deployed on is not mounted inside of it
 	want = []string{"/dev/disk/by-partlabel/KDPL_VAR_disk0 ext4 -m single", "/dev/disk/by-path/x-part1 xfs ", "/dev/disk/by-partlabel/KDPL_TMP_disk0 xfs "}
 	if diff := cmp.Diff(want, show(deployFormat(tk))); diff != "" {

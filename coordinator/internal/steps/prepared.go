@@ -53,6 +53,10 @@ func wholeRoot(req *workflow.Request, c *cluster.Cluster) bool {
 	if c == nil {
 		return len(e.Options.Layout) == 0
 	}
+	// What the mini-OS is not to mount, the other steps leave alone, too.
+	if known := c.MiniOS.Filesystems; len(known) > 0 && !slices.Contains(known, e.Filesystem) {
+		return false
+	}
 	place := req.Place(c)
 	return len(c.Partitioning.Format) == 0 && len(req.Inner(c)) == 0 &&
 		!slices.ContainsFunc(req.Layout(c), func(p layout.Part) bool { return place.Is(p) && p.Mkfs != "" })
@@ -124,6 +128,8 @@ func (s sendEnvironment) preparedSink(t *workflow.Task, form string) *agentv1.Re
 		return open
 	}
 	// Frames are an ordinary zstd file; the node sees the index in it.
-	open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{Root: s.ExtractionDir, Compression: "zstd", Clean: t.Again}}
+	open.Sink = &agentv1.ReceiveOpen_Tar{Tar: &agentv1.TarSink{
+		Root: s.ExtractionDir, Compression: "zstd", Clean: t.Again && t.Request.Env.Preinstall == nil && !operated(t.Request, t.Cluster),
+	}}
 	return open
 }

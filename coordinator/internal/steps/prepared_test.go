@@ -42,6 +42,10 @@ func TestFormOfTheImage(t *testing.T) {
 		"user has it off":  {preparer: ready, change: func(t *workflow.Task) { t.Request.NoPrepare = true }, want: original, kind: "gzip"},
 		"second attempt":   {preparer: ready, change: func(t *workflow.Task) { t.Attempt = 1 }, want: original, kind: "gzip"},
 		"another instance": {preparer: ready, change: func(t *workflow.Task) { t.Instance = "BroadcastEnvTree" }, want: original, kind: "gzip"},
+		"second attempt over a user's mount": {preparer: ready, change: func(t *workflow.Task) {
+			t.Attempt = 1
+			t.Request.Operations = customops.Set{"SetDeploymentEnv": {"mount_deploy_part": {Post: []customops.Op{{Name: "data", Action: customops.Exec}}}}}
+		}, want: original, kind: "gzip"},
 		"forced steps": {preparer: ready, change: func(t *workflow.Task) {
 			t.Instance = "BroadcastEnvTree"
 			t.Request.Automaton = &cluster.Automaton{BroadcastEnv: []cluster.Instance{{Name: "BroadcastEnvTree"}}}
@@ -67,6 +71,10 @@ func TestFormOfTheImage(t *testing.T) {
 			file, open, err := s.image(t.Context(), task)
 			if err != nil {
 				t.Fatal(err)
+			}
+			// What failed before has left something, whichever instance it was.
+			if again := name == "second attempt" || name == "another instance"; open.GetTar().GetClean() != again {
+				t.Errorf("the directory is emptied: %t, want %t", !again, again)
 			}
 			if file.Path != c.want.Path || open.GetTar().GetCompression() != c.kind {
 				t.Errorf("image = %s as %s, want %s as %s", file.Path, open.GetTar().GetCompression(), c.want.Path, c.kind)
@@ -106,6 +114,7 @@ func TestFormsOfARoot(t *testing.T) {
 				{Name: "format_deploy_part", Operations: customops.Steps{Post: []customops.Op{{Name: "tune", Action: customops.Exec}}}},
 			}}}
 		}, "frames"},
+		"not for the mini-OS":  {func(_ *workflow.Request, c *cluster.Cluster) { c.MiniOS.Filesystems = []string{"xfs"} }, "frames"},
 		"arguments of its own": {func(_ *workflow.Request, c *cluster.Cluster) { c.Partitioning.Layout[0].Mkfs = "-m 0" }, "frames"},
 	} {
 		req := &workflow.Request{Env: &env.Description{Image: env.Image{Kind: "tar"}, Filesystem: "ext4"}}
