@@ -76,7 +76,9 @@ func past(t *testing.T, ago time.Duration) workflow.Interrupted {
 	b := newBench(t, nil)
 	b.submit(deployment("D-1", lab("lab", "n1")), nil)
 	time.Sleep(1500 * time.Millisecond)
+	b.memory.mu.Lock()
 	records := slices.Clone(b.memory.records)
+	b.memory.mu.Unlock()
 	b.close()
 	for i := range records {
 		records[i].At = records[i].At.Add(-ago)
