@@ -296,6 +296,7 @@ func (d *daemon) buildAPI() (err error) {
 		Stats:         d.store,
 		History:       d.store,
 		Stories:       d.store,
+		Past:          past{d.store, d.fleet},
 		Sizes:         d.files,
 		Consoles:      consoles{d.consoles},
 		Lender:        d.loans,

@@ -231,6 +231,7 @@ type Config struct {
 	Stats         Stats     // optional: without it /stats does not exist
 	History       History   // optional: without it nothing is expected of a plan
 	Stories       Stories   // optional: without it timelines are gone with their operations
+	Past          Past      // optional: without it no deployment is resumed
 	Sizes         Sizes     // optional: without it the size of an image is not known
 	Limits        Limits    // optional: 20 MiB each
 	Verbosity     int       // of clients that ask for none; 3 if 0

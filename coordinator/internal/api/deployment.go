@@ -18,6 +18,9 @@ import (
 
 // createDeployment is POST /deployment.
 func (s *server) createDeployment(c *call) (any, error) {
+	if c.has("resume") {
+		return s.resumeDeployment(c)
+	}
 	req, err := s.order(c, workflow.Deploy, "D-")
 	if err != nil {
 		return nil, err

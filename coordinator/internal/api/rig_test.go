@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -132,7 +133,30 @@ func (d directory) Checksum(_ context.Context, f FileRequest) (string, error) {
 	return string(data), nil
 }
 
+// faults is the micro-step of the dummy instances; some nodes fail in some macro-steps.
+type faults struct{ nodes map[string]string } // macro-steps by node
+
+func (f *faults) Run(ctx context.Context, t *workflow.Task, report func(node string, err error)) {
+	wait := time.NewTimer(200 * time.Millisecond)
+	defer wait.Stop()
+	var stopped error
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		stopped = ctx.Err()
+	}
+	for _, node := range t.Nodes {
+		err := stopped
+		if f.nodes[node] == t.Macro {
+			err = errors.New("it is made to fail")
+		}
+		report(node, err)
+	}
+}
+
 type rig struct {
+	db      *store.Store
+	faults  *faults
 	t       *testing.T
 	handler http.Handler
 	files   string // directory of the files
@@ -147,7 +171,8 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	eng, err := engine.New(engine.Config{Journal: db.Journal(), States: db, Logger: quiet})
+	broken := &faults{nodes: make(map[string]string)}
+	eng, err := engine.New(engine.Config{Steps: map[string]engine.Step{workflow.Dummy: broken}, Journal: db.Journal(), States: db, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +205,7 @@ func newRig(t *testing.T) *rig {
 			t.Fatal(err)
 		}
 	}
-	r := &rig{t: t, files: dir, closing: make(chan struct{})}
+	r := &rig{db: db, faults: broken, t: t, files: dir, closing: make(chan struct{})}
 	r.config = Config{
 		Version: "1.2.3", BootMethod: "IPXE", BasicRealm: "lab",
 		Site: &cluster.Site{Clusters: []*cluster.Cluster{lab}},

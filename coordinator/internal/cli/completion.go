@@ -113,7 +113,7 @@ func (g *generic) completeArguments(cmd *cobra.Command) {
 		"env-name": g.environments, "print": g.environments, "delete": g.environments, "list": g.environments,
 		"set-visibility-tag": g.environments, "toggle-destructive-tag": g.environments, "update-image-checksum": g.environments,
 		"update-preinstall-checksum": g.environments, "update-postinstalls-checksum": g.environments,
-		"machine": g.nodes, "server": g.servers, "workflow-id": g.operations,
+		"machine": g.nodes, "server": g.servers, "workflow-id": g.operations, "resume": g.deployments,
 		"reboot-kind":    fixed("simple", "set_pxe", "deploy_env", "recorded_env"),
 		"op-level":       fixed("soft", "hard", "very_hard"),
 		"env-arch":       fixed("x86_64", "ppc64le", "aarch64"),
@@ -202,8 +202,17 @@ func (g *generic) servers(*cobra.Command, []string, string) ([]string, cobra.She
 
 // operations are the IDs of what the server runs, or ran not long ago.
 func (g *generic) operations(cmd *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+	return g.idsOf(cmd, start, "/deployment", "/reboot", "/power")
+}
+
+// deployments are the IDs of operations that are deployments.
+func (g *generic) deployments(cmd *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+	return g.idsOf(cmd, start, "/deployment")
+}
+
+func (g *generic) idsOf(cmd *cobra.Command, start string, paths ...string) ([]string, cobra.ShellCompDirective) {
 	var words []string
-	for _, path := range []string{"/deployment", "/reboot", "/power"} {
+	for _, path := range paths {
 		var found []struct {
 			ID   string `json:"wid"`
 			User string `json:"user"`

@@ -31,6 +31,8 @@ type deploy struct {
 	forceSteps     string
 	vlan           string
 
+	resume string // ID of a deployment whose failed nodes are done again
+
 	plan bool // a dry run prints the plan; the original's prints nothing
 }
 
@@ -73,11 +75,15 @@ or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 
 ` + exitCodes,
 		Example: fmt.Sprintf(`  %[1]s debian12-min -m node-[1-3].lab
-  %[1]s -a my.dsc -f $OAR_NODEFILE -k ~/.ssh/id.pub -o ok -n ko`, name),
+  %[1]s -a my.dsc -f $OAR_NODEFILE -k ~/.ssh/id.pub -o ok -n ko
+  %[1]s --resume D-3d736660-0caf-4541-bc80-93c6374ae40f`, name),
 		ValidArgsFunction: d.onlyEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asked, err := d.asked(cmd.Context()); asked {
 				return err
+			}
+			if cmd.Flags().Changed("resume") {
+				return d.again(cmd.Context(), cmd, args)
 			}
 			return d.do(cmd.Context(), args)
 		},
@@ -99,6 +105,7 @@ or $OAR_NODEFILE names, or else the set $SLURM_JOB_NODELIST.
 	fs.StringVar(&d.kexecLimit, "reboot-kexec-timeout", "", "seconds for a kexec: an `EXPRESSION` in n, the number of nodes")
 	fs.StringVar(&d.forceSteps, "force-steps", "", "the `STEPS` to take: SetDeploymentEnv|NAME:RETRIES:TIMEOUT,...&BroadcastEnv|...&BootNewEnv|...")
 	d.profile.define(cmd)
+	fs.StringVar(&d.resume, "resume", "", "deploy the failed nodes of the deployment `WID` again, all else as it was (-m: only these of them)")
 	d.operation.define(cmd)
 	return cmd
 }

@@ -38,8 +38,14 @@ func previewText(p *workflow.Preview) string {
 		size = ui.Bytes(float64(*p.Image.Bytes))
 	}
 	fmt.Fprintf(&b, "Image %s, %s, %s\n", p.Image.File, p.Image.Kind, size)
+	if p.Resumes != "" {
+		fmt.Fprintf(&b, "Resumes %s\n", p.Resumes)
+	}
 	for _, c := range p.Clusters {
 		fmt.Fprintf(&b, "\nCluster %s: %s, %s\n", c.Cluster, count(len(c.Nodes), "node"), fold(c.Nodes))
+		if len(c.Ready) > 0 {
+			fmt.Fprintf(&b, "  still in the mini-OS, beginning with %s: %s\n", workflow.BroadcastEnv, fold(c.Ready))
+		}
 		for _, e := range c.Erased {
 			what := "partition"
 			if e.Whole {

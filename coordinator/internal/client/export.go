@@ -71,6 +71,15 @@ func (c *Client) Export(ctx context.Context, paths []string, secure bool) (*Expo
 	return e, nil
 }
 
+// Readable tells why a file of this host could not be given to the server; nil if it can.
+func Readable(path string) error {
+	f, err := openRegular(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // once leaves out what comes again: an environment may name the same archive twice.
 func once(paths []string) []string {
 	seen := make(map[string]bool, len(paths))

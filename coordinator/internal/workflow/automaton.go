@@ -215,7 +215,11 @@ func (a *Automaton) begin(e Event) {
 	}
 	for _, n := range launched {
 		a.join(n, root)
-		a.enterMacro(n, 0)
+		first := 0
+		if slices.Contains(a.plan.Ready, n.name) {
+			first = 1
+		}
+		a.enterMacro(n, first)
 	}
 }
 

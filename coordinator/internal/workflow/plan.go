@@ -16,6 +16,7 @@ import (
 // order, each with its instances in the order in which they are tried.
 type Plan struct {
 	Macros []Macro
+	Ready  []string // nodes that need not go through the first macro-step
 }
 
 // Macro is one macro-step.
@@ -179,7 +180,7 @@ func (p *planner) deployment() (*Plan, error) {
 		only.Name = "SetDeploymentEnvUntrustedCustomPreInstall"
 		choices[0] = []cluster.Instance{only}
 	}
-	plan := &Plan{}
+	plan := &Plan{Ready: p.req.Ready}
 	for i, name := range macros {
 		m := Macro{Name: name}
 		for _, in := range p.withoutKexec(choices[i]) {

@@ -16,6 +16,8 @@ type Preview struct {
 	User        string           `json:"user"`
 	Environment string           `json:"environment"` // NAME:VERSION
 	Owner       string           `json:"environment_user"`
+	Resumes     string           `json:"resumes,omitempty"` // the deployment whose failed nodes are done again
+	Files       []string         `json:"files,omitempty"`   // of such a one: all that is fetched again, as it was named
 	Image       PreviewImage     `json:"image"`
 	Clusters    []PreviewCluster `json:"clusters"`
 }
@@ -32,6 +34,7 @@ type PreviewImage struct {
 type PreviewCluster struct {
 	Cluster string         `json:"cluster"`
 	Nodes   []string       `json:"nodes"`
+	Ready   []string       `json:"ready,omitempty"` // begin in BroadcastEnv, as they are still in the mini-OS
 	Erased  []Erased       `json:"erased"`
 	Layout  []layout.Part  `json:"layout,omitempty"` // partitions that are made; absent: by the site's script, the built-in scheme, or none
 	Macros  []PreviewMacro `json:"macrosteps"`
@@ -75,13 +78,17 @@ func NewPreview(req *Request) (*Preview, error) {
 	if req.Kind != Deploy || req.Env == nil {
 		return nil, failure(7, "only a deployment of an environment has a preview")
 	}
-	p := &Preview{User: req.User, Owner: req.EnvOwner, Clusters: []PreviewCluster{}}
+	p := &Preview{User: req.User, Owner: req.EnvOwner, Resumes: req.Resumes, Clusters: []PreviewCluster{}}
 	for _, part := range req.Clusters {
 		plan, err := NewPlan(req, part)
 		if err != nil {
 			return nil, err
 		}
-		c := PreviewCluster{Cluster: part.Cluster.Name, Nodes: part.Nodes, Erased: erased(req, part.Cluster, plan)}
+		c := PreviewCluster{Cluster: part.Cluster.Name, Nodes: part.Nodes, Ready: readyOf(req, part)}
+		if len(c.Ready) == len(c.Nodes) {
+			plan.Macros = plan.Macros[1:] // nobody goes through it
+		}
+		c.Erased = erased(req, part.Cluster, plan)
 		for _, m := range plan.Macros {
 			c.Macros = append(c.Macros, previewMacro(m))
 		}
@@ -92,7 +99,14 @@ func NewPreview(req *Request) (*Preview, error) {
 	}
 	p.Environment = fmt.Sprintf("%s:%d", req.Env.Name, req.Env.Version)
 	p.Image = PreviewImage{File: req.Env.Image.File, Kind: req.Env.Image.Kind}
+	if req.Resumes != "" {
+		p.Files = req.URIs()
+	}
 	return p, nil
+}
+
+func readyOf(req *Request, part ClusterNodes) []string {
+	return slices.DeleteFunc(slices.Clone(part.Nodes), func(n string) bool { return !slices.Contains(req.Ready, n) })
 }
 
 func previewMacro(m Macro) PreviewMacro {

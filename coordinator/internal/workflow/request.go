@@ -73,6 +73,9 @@ type Request struct {
 	PXESingularities map[string]string // by node: what NODE_SINGULARITY stands for
 	PXEFiles         []string          // URIs; the profile has them as FILES_PREFIX--NAME
 
+	Resumes string   `json:",omitempty"` // the deployment whose failed nodes are done again; empty: none
+	Ready   []string `json:",omitempty"` // nodes that are still in the mini-OS as SetDeploymentEnv left them: they begin in BroadcastEnv
+
 	Operations customops.Set   // --custom-steps
 	OpFiles    map[string]File // of all operations, by customops.Op.FileKey
 }

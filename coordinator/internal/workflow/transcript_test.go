@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //	                           a STEP may be  name/option,...  with retries=N limit=SECONDS expected=SECONDS barrier break
 //	nodes n1 n2                the nodes
 //	fetching                   when they start, the image is still to come
+//	ready n1                   before nodes: these begin in the second macro-step
 //	begin [refused...]         they start
 //	fetched                    the image is here
 //	pass n1 n2                 they pass the micro-step that they are in, together
@@ -108,6 +109,8 @@ func (p *player) block(commands string) string {
 func (p *player) command(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
+	case "ready":
+		p.plan.Ready = strings.Fields(rest)
 	case "nodes":
 		p.a = NewAutomaton(p.plan, strings.Fields(rest))
 	case "begin":
