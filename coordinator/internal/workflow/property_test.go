@@ -19,6 +19,9 @@ func TestProperties(t *testing.T) {
 		for i := range rapid.IntRange(1, 6).Draw(t, "nodes") {
 			w.names = append(w.names, fmt.Sprintf("n%d", i+1))
 		}
+		if rapid.Bool().Draw(t, "resumed") && len(w.plan.Macros) > 1 {
+			w.plan.Ready = rapid.SliceOfDistinct(rapid.SampledFrom(w.names), rapid.ID).Draw(t, "ready")
+		}
 		w.a = NewAutomaton(w.plan, w.names)
 		begin := Event{Kind: Begin}
 		if rapid.Bool().Draw(t, "some refused") {
