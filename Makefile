@@ -63,7 +63,7 @@ demo: minios environment ## deploy Debian on three network-booted machines (KEEP
 test: packages build minios environment ## all tests, the lab's included
 	go test -timeout 10m $(PLAIN_TESTS)
 	go test -timeout 10m -p 1 $(TIMED_TESTS)
-	go test -timeout 40m -p 1 -count 1 $(VM_TESTS)
+	go test -timeout 70m -p 1 -count 1 $(VM_TESTS)
 
 .PHONY: test-unit
 test-unit: packages build ## all tests that boot no machine

@@ -10,7 +10,8 @@ import (
 	"kadeploy/minios/lab"
 )
 
-// TestDisks deploys one machine with two large SCSI disks.
+// TestDisks deploys one machine with two large SCSI disks, again and again, each
+// time elsewhere on them.
 func TestDisks(t *testing.T) {
 	r := startLab(t, lab.Options{Nodes: 1, Disks: 2, DiskBytes: 80e9, SCSI: true}, func(r *rig) {
 		file := filepath.Join(r.opts.Directory, "lab-cluster.conf")
@@ -28,7 +29,12 @@ func TestDisks(t *testing.T) {
 		name string
 		run  func(*testing.T, *rig)
 	}{
+		{"prod", onProd},
+		{"second disk", onSecondDisk},
+		{"wrong disk", onWrongDisk},
 		{"layout", onLayout},
+		{"whole disk", guideWholeDisk},
+		{"several partitions", guideSeveralPartitions},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			inner := *r
@@ -49,6 +55,24 @@ func (r *rig) lands(label string, args ...string) {
 	if got := r.login("node-1", "findmnt -no PARTLABEL /"); got != label {
 		r.t.Errorf("the root is on %s, want %s", got, label)
 	}
+}
+
+func onProd(t *testing.T, r *rig) {
+	r.lands("KDPL_PROD_disk0", "-a", r.environment("prod", "", ""), "-p", "PROD")
+}
+
+func onSecondDisk(t *testing.T, r *rig) {
+	r.lands("KDPL_DEPLOY_disk1", "-a", r.environment("second", "", ""), "-b", "disk1")
+	if got := r.login("node-1", "lsblk -dno SERIAL $(lsblk -no PKNAME $(findmnt -no SOURCE /) | sed s,^,/dev/,)"); got != "node-1-disk1" {
+		t.Errorf("the root is on the disk %s", got)
+	}
+}
+
+// onWrongDisk wants what the machine does not have: nothing is written, the disks keep what they have.
+func onWrongDisk(t *testing.T, r *rig) {
+	out := r.deploy("-a", r.environment("wrong", "", ""), "-b", "disk7", "-m", "node-1.lab", "--force-steps", once)
+	same(t, "nodes that are not up", out.ko, "node-1.lab")
+	contains(t, "the text", out.stdout, "create_partition_table: ", "partition disk7: the node has 2 disks: /dev/sd", `(80000000000 bytes, serial number "node-1-disk0")`)
 }
 
 func onLayout(t *testing.T, r *rig) {
@@ -76,4 +100,166 @@ func onLayout(t *testing.T, r *rig) {
 		}
 	}
 	contains(t, "fstab", r.login("node-1", "cat /etc/fstab"), " /var ext4 noatime,nofail 0 2", " /var/lib/data xfs defaults 0 0", " /srv btrfs defaults 0 0")
+}
+
+// custom writes the files of an example of the guide, and returns the
+// description of its environment, whose postinstall copies the fstab.
+func (r *rig) custom(files map[string]string, fstab string) string {
+	r.t.Helper()
+	for name, text := range files {
+		if err := os.WriteFile(r.path(name), []byte(text), 0o644); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	post := r.archive("g5k-postinstall-custom.tgz", map[string]string{
+		"g5k-postinstall": "#!/bin/sh\n[ \"$*\" = '--net debian --fstab custom' ] && cp \"${0%/*}/fstab\" \"$KADEPLOY_ENV_EXTRACTION_DIR/etc/fstab\"\n",
+		"fstab":           fstab,
+	})
+	return r.environment("custom-env", "", "  - archive: "+post+"\n    compression: gzip\n    script: g5k-postinstall --net debian --fstab custom\n")
+}
+
+// The guide's first example of a partition scheme, as printed: the whole disk is one partition.
+func guideWholeDisk(t *testing.T, r *rig) {
+	env := r.custom(map[string]string{
+		"custom-partitioning.yml": `---
+# Our custom steps should be performed during the SetDeploymentEnv macro-step
+SetDeploymentEnv:
+  # Custom partitioning step that is substituted to the create_partition_table micro-step
+  create_partition_table:
+    substitute:
+      # We send a file on the node
+      - action: send
+        file: map.parted
+        # The variable $KADEPLOY_TMP_DIR will be substituted by Kadeploy
+        destination: $KADEPLOY_TMP_DIR
+        name: send_partition_map
+      # Then we execute the parted command using the previously sent file
+      - action: exec
+        name: partitioning
+        # The variable $KADEPLOY_TMP_DIR will be substituted by Kadeploy
+        command: parted -a optimal /dev/sda --script $(cat $KADEPLOY_TMP_DIR/map.parted)
+  # Hack to disable useless steps
+  format_tmp_part:
+    substitute:
+      - action: exec
+        name: remove_format_tmp_part_step
+        command: /bin/true
+  format_swap_part:
+    substitute:
+      - action: exec
+        name: remove_format_swap_part_step
+        command: /bin/true
+`,
+		"map.parted": `mklabel gpt
+mkpart KDPL_SYSTEM_disk0 ext4 0% 100%
+toggle 1 boot
+align-check optimal 1
+`,
+	}, "PARTLABEL=KDPL_SYSTEM_disk0 / ext4 defaults 1 2\n")
+	r.inDirectory(func() {
+		r.lands("KDPL_SYSTEM_disk0", "-a", env, "-p", "SYSTEM", "--custom-steps", "custom-partitioning.yml")
+	})
+	if got := r.login("node-1", "lsblk -no NAME /dev/sda | wc -l"); got != "2" {
+		t.Errorf("the disk and its partitions are %s devices", got)
+	}
+}
+
+// The second one: /var, /opt and /tmp have partitions of their own.
+func guideSeveralPartitions(t *testing.T, r *rig) {
+	env := r.custom(map[string]string{
+		"custom-partitioning.yml": `---
+# Our custom steps should be performed during the SetDeploymentEnv macro-step
+SetDeploymentEnvUntrusted:
+  # Custom partitioning step that is substituted to the create_partition_table micro-step
+  create_partition_table:
+    substitute:
+      # We send a file on the node
+      - action: send
+        file: map.parted
+        # The variable $KADEPLOY_TMP_DIR will be substituted by Kadeploy
+        destination: $KADEPLOY_TMP_DIR
+        name: send_partition_map
+      # Then we execute the parted command using the previously sent file
+      - action: exec
+        name: partitioning
+        # The variable $KADEPLOY_TMP_DIR will be substituted by Kadeploy
+        command: parted -a optimal /dev/sda --script $(cat $KADEPLOY_TMP_DIR/map.parted)
+  # Custom format step, done after the format_deploy_part micro-step
+  format_deploy_part:
+    post-ops:
+      # We run the script contained in the file 'format.sh'
+      - action: run
+        name: format_partitions
+        file: format.sh
+  # Custom mount step, done after the mount_deploy_part micro-step
+  mount_deploy_part:
+    post-ops:
+      # We run the script contained in the file 'format.sh'
+      - action: run
+        name: mount_partitions
+        file: mount.sh
+`,
+		"map.parted": `mklabel gpt
+u GB mkpart KDPL_SWAP_disk0 linux-swap 0% 2
+u GB mkpart KDPL_SYSTEM_disk0 ext4 2 20
+u GB mkpart KDPL_VAR_disk0 ext4 20 50
+u GB mkpart KDPL_OPT_disk0 ext4 50 70
+u GB mkpart KDPL_TMP_disk0 ext4 70 100%
+toggle 2 boot
+align-check optimal 1
+align-check optimal 2
+align-check optimal 3
+align-check optimal 4
+align-check optimal 5
+`,
+		"format.sh": `#!/bin/sh
+set -e
+mkfs_opts="sparse_super,filetype,resize_inode,dir_index"
+ext4_blocksize="4096"
+# / will be formated by Kadeploy since we will precise the -p SYSTEM option
+# formating /var
+mkfs -t ext4 -b ${ext4_blocksize} -O ${mkfs_opts} -q /dev/disk/by-partlabel/KDPL_VAR_disk0
+# formating /opt
+mkfs -t ext4 -b ${ext4_blocksize} -O ${mkfs_opts} -q /dev/disk/by-partlabel/KDPL_OPT_disk0
+# formating /tmp
+mkfs -t ext4 -b ${ext4_blocksize} -O ${mkfs_opts} -q /dev/disk/by-partlabel/KDPL_TMP_disk0
+`,
+		"mount.sh": `#!/bin/sh
+set -e
+# / will be mounted in ${KADEPLOY_ENV_EXTRACTION_DIR} by Kadeploy
+# mount /var
+mkdir ${KADEPLOY_ENV_EXTRACTION_DIR}/var
+mount /dev/disk/by-partlabel/KDPL_VAR_disk0 ${KADEPLOY_ENV_EXTRACTION_DIR}/var/
+# mount /opt
+mkdir ${KADEPLOY_ENV_EXTRACTION_DIR}/opt
+mount /dev/disk/by-partlabel/KDPL_OPT_disk0 ${KADEPLOY_ENV_EXTRACTION_DIR}/opt/
+# mount /tmp
+mkdir ${KADEPLOY_ENV_EXTRACTION_DIR}/tmp
+mount /dev/disk/by-partlabel/KDPL_TMP_disk0 ${KADEPLOY_ENV_EXTRACTION_DIR}/tmp/
+`,
+	}, `PARTLABEL=KDPL_SWAP_disk0 none swap sw 0 0
+PARTLABEL=KDPL_VAR_disk0 /var ext4 defaults 1 2
+PARTLABEL=KDPL_OPT_disk0 /opt ext4 defaults 1 2
+PARTLABEL=KDPL_TMP_disk0 /tmp ext4 defaults 1 2
+`)
+	r.inDirectory(func() {
+		r.lands("KDPL_SYSTEM_disk0", "-a", env, "-p", "SYSTEM", "--custom-steps", "custom-partitioning.yml")
+	})
+	for _, dir := range []string{"var", "opt", "tmp"} {
+		if got, want := r.login("node-1", "findmnt -no PARTLABEL /"+dir), "KDPL_"+strings.ToUpper(dir)+"_disk0"; got != want {
+			t.Errorf("/%s is on %s, want %s", dir, got, want)
+		}
+	}
+	if got := r.login("node-1", "swapon --show=NAME --noheadings | wc -l; stat -c %a /tmp"); got != "1\n1777" {
+		t.Errorf("swap areas, and the mode of /tmp: %s", got)
+	}
+	// "/ will be added by Kadeploy".
+	contains(t, "fstab", r.login("node-1", "cat /etc/fstab"), " / ext4 defaults 0 1")
+}
+
+// inDirectory does what the guide does in a directory of the user's.
+func (r *rig) inDirectory(do func()) {
+	r.t.Helper()
+	r.t.Chdir(r.dir)
+	do()
 }
