@@ -164,6 +164,9 @@ func (p *planner) deployment() (*Plan, error) {
 	if p.req.Env == nil {
 		return nil, failure(7, "a deployment needs an environment")
 	}
+	if err := p.unpackable(); err != nil {
+		return nil, err
+	}
 	automaton := p.cluster.Automaton
 	if p.req.Automaton != nil {
 		automaton = *p.req.Automaton

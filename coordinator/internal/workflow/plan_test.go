@@ -147,8 +147,8 @@ func TestPlan(t *testing.T) {
 			kascade:   "send_environment(kascade) sync(deploy)",
 			kexec:     "", classical: "switch_pxe(local) reboot_from_deploy_env wait_reboot(user classical)",
 		}},
-		{"unknown file system", func(r *Request, _ *cluster.Cluster) { r.Env.Filesystem = "zfs" }, map[string]string{
-			trusted: without(trusted, "mount_deploy_part"), untrusted: without(untrusted, "mount_deploy_part"),
+		{"unknown file system", func(r *Request, _ *cluster.Cluster) { r.Env.Filesystem, r.Env.Image.Kind = "zfs", "dd" }, map[string]string{
+			trusted: without(trusted, "format_deploy_part mount_deploy_part"), untrusted: without(untrusted, "format_deploy_part mount_deploy_part"),
 			kascade: "send_environment(kascade) sync(deploy)",
 			kexec:   "", classical: "switch_pxe(local) reboot_from_deploy_env wait_reboot(user classical)",
 		}},
@@ -285,5 +285,20 @@ func TestPlanRefuses(t *testing.T) {
 		if !errors.As(err, &f) || f.Code != c.code || !strings.Contains(f.Message, c.want) {
 			t.Errorf("NewPlan = %v, want code %d with %q", err, c.code, c.want)
 		}
+	}
+}
+
+// An archive is not unpacked into the memory of a node that cannot mount the file system.
+func TestArchiveOnAnUnknownFileSystem(t *testing.T) {
+	r, c := ordinary()
+	r.Env.Filesystem = "zfs"
+	_, err := NewPlan(r, ClusterNodes{Cluster: c, Nodes: []string{"n1"}})
+	var f *Failure
+	if !errors.As(err, &f) || f.Code != 4 || !strings.Contains(f.Message, "cluster lab does not mount zfs") {
+		t.Errorf("NewPlan = %v", err)
+	}
+	r.Env.Preinstall = &env.Archive{}
+	if _, err := NewPlan(r, ClusterNodes{Cluster: c, Nodes: []string{"n1"}}); err != nil {
+		t.Errorf("with a preinstall, which may mount it: %v", err)
 	}
 }

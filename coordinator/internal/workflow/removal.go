@@ -103,6 +103,17 @@ func (p *planner) supported() bool {
 	return slices.Contains(known, p.req.Env.Filesystem)
 }
 
+// unpackable: an archive needs a mounted file system to be unpacked into, or it
+// would fill the node's memory. A preinstall or operations may mount one.
+func (p *planner) unpackable() error {
+	e := p.req.Env
+	if e.Image.Kind != "tar" || p.supported() || p.wholeDevice() || e.Preinstall != nil || len(p.req.Operations) > 0 {
+		return nil
+	}
+	return failure(invalidOption, "the mini-OS of cluster %s does not mount %s, the file system of the environment: a tar image cannot be unpacked there. Choose another file system, or add this one to boot/kernels/deploy/supported_fs if the mini-OS has it",
+		p.cluster.Name, e.Filesystem)
+}
+
 // deploysOn tells whether the deployment partition is the one with this number and label.
 func (p *planner) deploysOn(number int, label string) bool {
 	chosen := p.req.Partition
