@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,15 @@ type rig struct {
 	envs string // directory of debian12-min
 	dir  string // files of this test
 	opts site.Options
+
+	daemon *daemon // the coordinator that runs
+}
+
+// daemon is a process of the coordinator.
+type daemon struct {
+	cmd    *exec.Cmd
+	ended  chan error // has how it ended, once
+	killed bool
 }
 
 // built is a directory that `make` prepares.
@@ -91,41 +101,34 @@ func (r *rig) must(cmd *exec.Cmd) string {
 func (r *rig) startDaemon() {
 	t := r.t
 	t.Helper()
-	log, err := os.Create(r.path("kadeployd.log"))
+	log, err := os.OpenFile(r.path("kadeployd.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(r.bin, "kadeployd"), "--config", r.opts.Directory)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := r.Start(cmd); err != nil {
+	d := &daemon{cmd: exec.Command(filepath.Join(r.bin, "kadeployd"), "--config", r.opts.Directory), ended: make(chan error, 1)}
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	if err := r.Start(d.cmd); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	r.daemon = d
+	go func() { d.ended <- d.cmd.Wait() }()
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("the coordinator ended with %v", err)
-			}
-		case <-time.After(20 * time.Second):
-			cmd.Process.Kill()
-			t.Error("the coordinator did not stop within 20 s")
-		}
+		d.stop(t)
 		log.Close()
-		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
+		if text, err := os.ReadFile(log.Name()); t.Failed() && !d.killed && err == nil {
 			t.Logf("the coordinator's log:\n%s", lastLines(string(text), 60))
 		}
 	})
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		if _, err := os.Stat(r.opts.Socket()); err == nil {
+		// One that was killed has left its socket: only an answer counts.
+		if c, err := net.Dial("unix", r.opts.Socket()); err == nil {
+			c.Close()
 			return
 		}
 		select {
-		case err := <-ended:
-			ended <- err
+		case err := <-d.ended:
+			d.ended <- err
 			t.Fatalf("the coordinator did not start: %v", err)
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -133,6 +136,34 @@ func (r *rig) startDaemon() {
 			t.Fatal("the coordinator does not listen")
 		}
 	}
+}
+
+// stop ends a coordinator in order, unless it was killed.
+func (d *daemon) stop(t *testing.T) {
+	if d.killed {
+		return
+	}
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-d.ended:
+		if err != nil {
+			t.Errorf("the coordinator ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		d.cmd.Process.Kill()
+		t.Error("the coordinator did not stop within 20 s")
+	}
+}
+
+// replaceDaemon kills the coordinator, as a crash would, and starts it again.
+func (r *rig) replaceDaemon() {
+	r.t.Helper()
+	if err := r.daemon.cmd.Process.Kill(); err != nil {
+		r.t.Fatal(err)
+	}
+	<-r.daemon.ended
+	r.daemon.killed = true
+	r.startDaemon()
 }
 
 func lastLines(text string, n int) string {
