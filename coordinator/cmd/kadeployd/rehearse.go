@@ -55,6 +55,9 @@ Exit status: 0 every list is right, 1 something is wrong or could not be rehears
 		Args: manual.Words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.verbose = o.verbose
+			if cmd.Flags().Changed("nodes") && r.nodes < 1 {
+				return fmt.Errorf("rehearse: --nodes %d: give 1 or more", r.nodes)
+			}
 			config := ""
 			if cmd.Flags().Changed("config") {
 				config = o.directory

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,6 +21,15 @@ func readCustomSteps(file string) (steps map[string]any, uris []string, err erro
 	}
 	if steps, uris, err = ParseCustomSteps(data); err != nil {
 		return nil, nil, fmt.Errorf("custom steps %s: %w", file, err)
+	}
+	for _, uri := range uris {
+		if path, ok := client.Local(uri); ok {
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, nil, fmt.Errorf("custom steps %s: %w", file, err)
+			}
+			f.Close()
+		}
 	}
 	return steps, uris, nil
 }

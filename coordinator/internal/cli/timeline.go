@@ -125,7 +125,11 @@ func title(s *workflow.Story) string {
 func writeSVG(file string, s *workflow.Story) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
 	if err != nil {
-		return fmt.Errorf("write the picture: %w", err)
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return fmt.Errorf("write the picture %s: %w", file, err)
 	}
 	defer os.Remove(tmp.Name()) // gone already if all went well
 	err = errors.Join(drawing(s).WriteSVG(tmp, title(s)), tmp.Chmod(0o644), tmp.Close())
