@@ -59,7 +59,8 @@ func TestRehearseFaults(t *testing.T) {
 
 func TestRehearseMistakes(t *testing.T) {
 	for _, c := range []struct{ arguments, want string }{
-		{"--nodes 0 --clusters 3,4", "give a number"},
+		{"--nodes 4 --clusters 3,4", "give a number"},
+		{"--nodes 0", "give 1 or more"},
 		{"--nodes 3 --clusters 4", "not more clusters"},
 		{"--fail 120%", "0% to 100%"},
 		{"--image-size 0", "as 16MiB"},
