@@ -34,7 +34,10 @@ func TestBootsSince(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settle("R-1", "n2") // another one came
+	// Another one came.
+	if busy, err := s.Claim(t.Context(), []string{"n2"}, workflow.NodeUpdate{Workflow: "R-1", State: "rebooting", User: "bob", At: now}, now); err != nil || len(busy) > 0 {
+		t.Fatalf("Claim = %v, %v", busy, err)
+	}
 	got, err := s.BootsSince(t.Context(), "D-1", []string{"n1", "n2", "n3", "nowhere"})
 	if err != nil || len(got) != 1 || !got["n1"].Equal(now) {
 		t.Errorf("BootsSince = %v, %v; want n1 at %v only", got, err, now)
