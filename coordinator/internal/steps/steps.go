@@ -157,7 +157,7 @@ func All(c Config) map[string]Step {
 		workflow.CheckKernelFiles:      single(medium, checkKernelFiles{n}.do),
 		workflow.InstallBootloader:     single(long, installBootloader{n}.do),
 		workflow.Sync:                  single(long, syncDisk{n}.do),
-		workflow.Kexec:                 single(medium, kexec{n}.do),
+		workflow.Kexec:                 single(long, kexec{n}.do), // an emulated machine of little memory loads a kernel for a minute
 		workflow.SendDeploymentKernel:  single(kernelTime, sendDeploymentKernel{n}.do),
 		workflow.CheckNodes:            single(quick, checkNodes{n}.do),
 		workflow.DecompressEnvironment: single(long, decompressEnvironment{n}.do),
