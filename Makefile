@@ -60,10 +60,14 @@ demo: minios environment ## deploy Debian on three network-booted machines (KEEP
 	@scripts/demo.sh
 
 .PHONY: test
-test: packages build minios environment ## all tests, the lab's included
+test: packages build minios environment ## all tests, the lab's too but for some long ones
 	go test -timeout 10m $(PLAIN_TESTS)
 	go test -timeout 10m -p 1 $(TIMED_TESTS)
-	go test -timeout 70m -p 1 -count 1 $(VM_TESTS)
+	go test -short -timeout 70m -p 1 -count 1 $(VM_TESTS)
+
+.PHONY: test-lab
+test-lab: packages build minios environment ## the whole of the tests that boot machines, the long ones too (an hour)
+	go test -v -timeout 100m -p 1 -count 1 $(VM_TESTS)
 
 .PHONY: test-unit
 test-unit: packages build ## all tests that boot no machine

@@ -28,15 +28,19 @@ func TestDisks(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, *rig)
+		long bool // only with the whole of the lab's tests
 	}{
-		{"prod", onProd},
-		{"second disk", onSecondDisk},
-		{"wrong disk", onWrongDisk},
-		{"layout", onLayout},
-		{"whole disk", guideWholeDisk},
-		{"several partitions", guideSeveralPartitions},
+		{"prod", onProd, true},
+		{"second disk", onSecondDisk, false},
+		{"wrong disk", onWrongDisk, false},
+		{"layout", onLayout, false},
+		{"whole disk", guideWholeDisk, true},
+		{"several partitions", guideSeveralPartitions, true},
 	} {
 		t.Run(part.name, func(t *testing.T) {
+			if part.long && testing.Short() {
+				t.Skip(whole)
+			}
 			inner := *r
 			inner.t = t
 			part.run(t, &inner)

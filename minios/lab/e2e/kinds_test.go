@@ -53,6 +53,9 @@ func TestKinds(t *testing.T) {
 		{"tar.xz", "tar.xz", "kind: tar, compression: xz", []string{"--no-prepare"}, "/dev/vda3", label, "KDPL_DEPLOY_disk0"},
 	} {
 		t.Run(k.name, func(t *testing.T) {
+			if testing.Short() && k.name != "partition image" {
+				t.Skip(whole)
+			}
 			one := *r
 			one.t = t
 			one.deployKind(k, "node-1")

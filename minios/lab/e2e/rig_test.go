@@ -20,6 +20,9 @@ import (
 	"kadeploy/minios/lab/site"
 )
 
+// whole is why a test is skipped that takes minutes more for what others nearly show.
+const whole = "run the whole of the lab's tests with `make test-lab`"
+
 // rig is a lab with a coordinator that serves it.
 type rig struct {
 	*lab.Lab
