@@ -4,7 +4,7 @@
 set -eu
 
 packages='
-	acl attr bzip2 ca-certificates cpio fsarchiver gzip libcap2-bin make tar xz-utils zstd
+	acl attr bzip2 ca-certificates cpio fsarchiver gzip libcap2-bin lz4 make tar xz-utils zstd
 	protobuf-compiler
 	dosfstools btrfs-progs e2fsprogs fdisk gdisk parted util-linux xfsprogs
 	iproute2 openssh-client openssh-server procps
