@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kadeploy/coordinator/internal/client"
-	"kadeploy/coordinator/internal/manual"
 	"kadeploy/coordinator/internal/timeline"
 	"kadeploy/coordinator/internal/workflow"
 )
@@ -40,23 +39,8 @@ the console and the agent of each node that failed said last.
 
 ` + exitCodes,
 		Example: "  kadeploy timeline D-95736c68-2bf2-48d9-a0f6-2c85cef7da54\n  kadeploy timeline $(cat wid) --svg run.svg",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 { // -v and -I need none
-				return nil
-			}
-			return manual.Words("WID")(cmd, args)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if asked, err := t.asked(cmd.Context()); asked {
-				return err
-			}
-			if len(args) == 0 {
-				return mistake("Give the ID of an operation: kadeploy3 prints it, and `kastat3 -a -f wid` lists those of the past")
-			}
-			return t.do(cmd.Context(), args[0])
-		},
-		ValidArgsFunction: t.operations,
 	}
+	t.ofOperation(cmd, "kadeploy3 prints it, and `kastat3 -a -F wid,start,hostname` lists those of the past", t.do)
 	cmd.Flags().BoolVarP(&t.all, "all", "a", false, "draw all nodes, not just as many as a screen holds")
 	cmd.Flags().StringVar(&t.svg, "svg", "", "write the chart as a picture into `FILE` (-: to the output)")
 	t.generic.define(cmd)
@@ -64,7 +48,6 @@ the console and the agent of each node that failed said last.
 }
 
 func (t *timelineOf) do(ctx context.Context, id string) error {
-	id = strings.TrimSpace(id)
 	path, _, err := kindOf(id)
 	if err != nil {
 		return err

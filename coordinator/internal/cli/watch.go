@@ -33,26 +33,32 @@ started it misses no line of its text.
 
 ` + exitCodes,
 		Example: "  kadeploy watch D-95736c68-2bf2-48d9-a0f6-2c85cef7da54\n  kadeploy watch $(cat wid) --fail-if-any",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 { // -v and -I need none
-				return nil
-			}
-			return manual.Words("WID")(cmd, args)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if asked, err := w.asked(cmd.Context()); asked {
-				return err
-			}
-			if len(args) == 0 {
-				return mistake("Give the ID of an operation; kanodes3 -a shows those that run")
-			}
-			return w.do(cmd.Context(), args[0])
-		},
-		ValidArgsFunction: w.operations,
 	}
+	w.ofOperation(cmd, "kanodes3 -a shows those that run", w.do)
 	cmd.Flags().BoolVar(&w.failIfAny, "fail-if-any", false, "exit with 50 if any node failed")
 	w.generic.define(cmd)
 	return cmd
+}
+
+// ofOperation makes a command one about an operation, whose ID is its only word;
+// where tells those who give none where to find it.
+func (g *generic) ofOperation(cmd *cobra.Command, where string, do func(ctx context.Context, id string) error) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 { // -v and -I need none
+			return nil
+		}
+		return manual.Words("WID")(cmd, args)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if asked, err := g.asked(cmd.Context()); asked {
+			return err
+		}
+		if len(args) == 0 {
+			return mistake("Give the ID of an operation: " + where)
+		}
+		return do(cmd.Context(), strings.TrimSpace(args[0]))
+	}
+	cmd.ValidArgsFunction = g.operations
 }
 
 // kindOf is what kind of operation an ID is of: its path, and what it is called.
@@ -69,7 +75,6 @@ func kindOf(id string) (path string, w words, err error) {
 }
 
 func (w *watch) do(ctx context.Context, id string) error {
-	id = strings.TrimSpace(id)
 	path, called, err := kindOf(id)
 	if err != nil {
 		return err
