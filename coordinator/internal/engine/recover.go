@@ -25,9 +25,15 @@ func (e *Engine) Recover(ctx context.Context, past []workflow.Interrupted) error
 }
 
 func (e *Engine) recoverOne(ctx context.Context, w workflow.Interrupted) error {
-	f, err := newFlow(e, w.Request)
-	if err != nil {
-		return errors.Join(err, e.release(ctx, w.Request))
+	var f *flow
+	err := w.Unreadable
+	if err == nil {
+		f, err = newFlow(e, w.Request)
+	}
+	if err != nil { // another version wrote it, or the site has changed: no reason not to start
+		e.cfg.Logger.Error("an interrupted workflow cannot be understood, and ends; its nodes are free now, or after purge_deployment_timer",
+			"workflow", w.Request.ID, "error", err)
+		return e.release(ctx, w.Request)
 	}
 	f.accepted, f.begun = true, w.Launched
 	f.started = w.Request.Created

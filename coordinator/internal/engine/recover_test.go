@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -187,6 +188,26 @@ func TestTimeAwayDoesNotCount(t *testing.T) {
 		if late < 197*time.Second || late > 199*time.Second {
 			t.Errorf("the step was killed after %v", late)
 		}
+	})
+}
+
+// What cannot be understood ends, and holds up neither the start nor the others.
+func TestRecoverWhatCannotBeUnderstood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		defer b.close()
+		planless := workflow.Interrupted{Request: deployment("D-3", lab("lab", "n3")), Launched: true}
+		planless.Request.Env = nil // as if a version that knows other rules had taken it
+		b.memory.states["n3"] = "deploying"
+		all := []workflow.Interrupted{
+			{Request: &workflow.Request{ID: "D-2"}, Unreadable: errors.New("request of workflow D-2: no JSON")}, planless, past(t, time.Minute),
+		}
+		if err := b.Recover(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "ok", []string{"n1"}, b.wait("D-1").OK)
+		check(t, "ended", []string{"D-2", "D-3", "D-1"}, b.memory.ended)
+		check(t, "state", "deploy_failed", b.memory.states["n3"])
 	})
 }
 

@@ -138,7 +138,8 @@ func (j *Journal) End(ctx context.Context, id string, kept *stats.Record) error 
 	return nil
 }
 
-// Unfinished lists the workflows that were accepted and not ended, oldest first.
+// Unfinished lists the workflows that were accepted and not ended, oldest first. One
+// that cannot be read is listed, too: the others must not wait for it.
 func (j *Journal) Unfinished(ctx context.Context) ([]workflow.Interrupted, error) {
 	return j.read(ctx, "ended IS NULL")
 }
@@ -146,6 +147,9 @@ func (j *Journal) Unfinished(ctx context.Context) ([]workflow.Interrupted, error
 // Find is a workflow of the last days, ended or not; ok is false if there is none.
 func (j *Journal) Find(ctx context.Context, id string) (found workflow.Interrupted, ok bool, err error) {
 	all, err := j.read(ctx, "id = ?", id)
+	if err == nil && len(all) > 0 {
+		err = all[0].Unreadable
+	}
 	if err != nil || len(all) == 0 {
 		return workflow.Interrupted{}, false, err
 	}
@@ -161,7 +165,11 @@ func (j *Journal) read(ctx context.Context, condition string, args ...any) ([]wo
 			return err
 		}
 		for i := range all {
-			if all[i].Records, err = journalled(ctx, tx, all[i].Request.ID); err != nil {
+			w := &all[i]
+			if w.Unreadable != nil {
+				continue
+			}
+			if w.Records, w.Unreadable, err = journalled(ctx, tx, w.Request.ID); err != nil {
 				return err
 			}
 		}
@@ -187,32 +195,32 @@ func interrupted(ctx context.Context, tx *sql.Tx, condition string, args ...any)
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(text), w.Request); err != nil {
-			return nil, fmt.Errorf("request of workflow %s: %w", id, err)
+			w.Request, w.Unreadable = &workflow.Request{ID: id}, fmt.Errorf("request of workflow %s: %w", id, err)
 		}
 		all = append(all, w)
 	}
 	return all, rows.Err()
 }
 
-func journalled(ctx context.Context, tx *sql.Tx, id string) ([]workflow.Record, error) {
+// journalled are the transitions of a workflow, or why they cannot be understood.
+func journalled(ctx context.Context, tx *sql.Tx, id string) (records []workflow.Record, unreadable, err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT cluster, seq, at, events FROM journal_records WHERE workflow = ? ORDER BY cluster, seq", id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
-	var records []workflow.Record
 	for rows.Next() {
 		r := workflow.Record{Workflow: id}
 		var at int64
 		var text string
 		if err := rows.Scan(&r.Cluster, &r.Seq, &at, &text); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r.At = time.Unix(0, at)
 		if err := json.Unmarshal([]byte(text), &r.Events); err != nil {
-			return nil, fmt.Errorf("transition %d of workflow %s: %w", r.Seq, id, err)
+			return nil, fmt.Errorf("transition %d of workflow %s: %w", r.Seq, id, err), nil
 		}
 		records = append(records, r)
 	}
-	return records, rows.Err()
+	return records, nil, rows.Err()
 }

@@ -1,9 +1,13 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -178,6 +182,44 @@ func TestJournalTogether(t *testing.T) {
 		if len(w.Records) != each {
 			t.Errorf("%s has %d transitions, want %d", w.Request.ID, len(w.Records), each)
 		}
+	}
+}
+
+// What cannot be read is listed with the reason, beside the others.
+func TestJournalThatCannotBeRead(t *testing.T) {
+	s := open(t)
+	j := s.Journal()
+	for _, id := range []string{"D-1", "D-2", "D-3"} {
+		if err := j.Begin(t.Context(), &workflow.Request{ID: id, Kind: workflow.Deploy}); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Append(t.Context(), []workflow.Record{{Workflow: id, Seq: 1, At: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, change := range []string{
+		`UPDATE journal_workflows SET request = '{"ID": 7}' WHERE id = 'D-1'`, `UPDATE journal_records SET events = '{}' WHERE workflow = 'D-2'`,
+	} {
+		if err := s.update(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, change)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := j.Unfinished(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range all {
+		got = append(got, fmt.Sprint(w.Request.ID, " ", w.Request.Kind, " ", w.Unreadable != nil, " ", len(w.Records)))
+	}
+	if want := []string{"D-1  true 0", "D-2 deployment true 0", "D-3 deployment false 1"}; !slices.Equal(got, want) {
+		t.Errorf("unfinished are %q, want %q", got, want)
+	}
+	if _, _, err := j.Find(t.Context(), "D-1"); err == nil || !strings.Contains(err.Error(), "request of workflow D-1") {
+		t.Errorf("Find = %v", err)
 	}
 }
 

@@ -20,6 +20,9 @@ type Interrupted struct {
 	Launched bool // its files were there, and its nodes were claimed or about to be
 	Ended    bool
 	Records  []Record // by cluster, then by Seq
+	// Unreadable says why it cannot be understood, as when another version wrote it;
+	// nil otherwise. Of its Request at least the ID is there.
+	Unreadable error
 }
 
 // EnvRef names the environment that a node got. ID is -1 for an anonymous one.
