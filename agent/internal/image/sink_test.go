@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -117,8 +118,8 @@ func TestTarSinkFullDisk(t *testing.T) {
 	tool(t, "", "mount", "-t", "tmpfs", "-o", "size=1M", "none", dir)
 	defer tool(t, "", "umount", dir) // also shows that nothing is left open
 	_, err := extract(t, archiveOf(t, reg("a", 100), reg("big", 3<<20), reg("b", 100)), dir, None)
-	if err == nil || !strings.Contains(err.Error(), "extract big: write at byte") || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("extraction to a full disk = %v, want: extract big: ... no space left on device", err)
+	if err == nil || !regexp.MustCompile("extract (big|b): write at byte").MatchString(err.Error()) || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("extraction to a full disk = %v, want: extract big (or b, which is written beside it): ... no space left on device", err)
 	}
 	if _, err = extract(t, archiveOf(t, reg("small1", 400000), reg("small2", 200000), reg("small3", 200000), reg("small4", 200000),
 		reg("small5", 200000), reg("small6", 200000), reg("small7", 200000)), dir, None); err == nil {

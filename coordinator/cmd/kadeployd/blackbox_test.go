@@ -139,6 +139,15 @@ func deployments(t *testing.T, s *site) {
 	// One is cancelled; two do not share a node.
 	var op started
 	s.ok("alice", "POST", "/deployment", `{"nodes":"node-1",`+anonymous+`}`, &op)
+	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		var node struct{ State string }
+		if s.ok("alice", "GET", "/nodes/node-1.lab", "", &node); node.State == "deploying" {
+			break
+		}
+		if time.Now().After(limit) { // it has to have the node before the other one asks for it
+			t.Fatal("the deployment does not begin")
+		}
+	}
 	busy, be := s.order("", "POST", "/deployment", `{"nodes":"node-1",`+anonymous+`}`)
 	if a := s.ask("", "GET", busy.Resources.Error, ""); !be.Error || a.code() != "14" || !strings.Contains(a.body, "already involved") {
 		t.Errorf("a busy node: %+v, %s", be, a.body)
