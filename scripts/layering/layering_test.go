@@ -91,7 +91,7 @@ var ranks = map[string]int{
 	"cluster": 1, "env": 1, "nodeset": 1, "stats": 1,
 	"workflow": 2,
 	// drivers
-	"engine": 3, "steps": 3, "command": 3, "extfs": 3, "timeline": 3,
+	"engine": 3, "steps": 3, "command": 3, "depot": 3, "extfs": 3, "timeline": 3,
 	// adapters
 	"api": 4, "auth": 4, "boot": 4, "remote": 4, "borrow": 4, "broadcast": 4, "config": 4, "console": 4, "fleet": 4, "identity": 4, "imagecache": 4, "metrics": 4,
 	"power": 4, "prepare": 4, "probe": 4, "rights": 4, "store": 4, "vlan": 4,

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/depot"
 	"kadeploy/kascade"
 )
 
@@ -110,7 +111,7 @@ func (e *Entry) Open() (*Source, error) {
 // Cache is the directory of copies. One process uses it at a time.
 type Cache struct {
 	cfg     Config
-	dir     string
+	dir     depot.Directory
 	writers chan struct{}
 	web     *fetcher
 
@@ -141,7 +142,7 @@ func New(cfg Config) (*Cache, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	dir, err := ownDirectory(cfg.Directory)
+	dir, err := depot.Open(cfg.Directory, subdirectory)
 	if err != nil {
 		return nil, fmt.Errorf("image cache: %w", err)
 	}
@@ -173,7 +174,7 @@ func (c *Cache) Fetch(ctx context.Context, req Request) (*Entry, error) {
 		return nil, firstOf(err)
 	}
 	return &Entry{
-		Path: c.dataPath(obj.ID), Size: obj.Size, Checksum: obj.Checksum, Hash: obj.Hash, Manifest: obj.manifest,
+		Path: c.dir.Data(obj.ID), Size: obj.Size, Checksum: obj.Checksum, Hash: obj.Hash, Manifest: obj.manifest,
 		cache: c, obj: obj,
 	}, nil
 }
@@ -230,7 +231,7 @@ func (c *Cache) Hold(path string) (e *Entry, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, obj := range c.objects {
-		if c.dataPath(obj.ID) == path {
+		if c.dir.Data(obj.ID) == path {
 			obj.refs++
 			return &Entry{
 				Path: path, Size: obj.Size, Checksum: obj.Checksum, Hash: obj.Hash, Manifest: obj.manifest,

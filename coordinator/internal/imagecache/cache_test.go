@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/depot"
 	"kadeploy/kascade"
 )
 
@@ -104,12 +105,12 @@ func noPartialFiles(t *testing.T, c *Cache) {
 	if used != c.used {
 		t.Errorf("%d bytes are accounted for, copies have %d", c.used, used)
 	}
-	entries, err := os.ReadDir(c.dir)
+	entries, err := os.ReadDir(c.dir.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if id, _, _ := strings.Cut(e.Name(), "."); !ids[id] || strings.HasSuffix(e.Name(), partSuffix) {
+		if id, _, _ := strings.Cut(e.Name(), "."); !ids[id] || strings.HasSuffix(e.Name(), depot.PartSuffix) {
 			t.Errorf("%s is left in the cache", e.Name())
 		}
 	}

@@ -3,6 +3,8 @@ package imagecache
 import (
 	"context"
 	"fmt"
+
+	"kadeploy/coordinator/internal/depot"
 )
 
 // flightKey tells which requests can share one fetch: those for the same
@@ -29,7 +31,7 @@ func (c *Cache) obtain(ctx context.Context, req Request, src source) (*object, e
 	v := src.version()
 	fk := flightKey{v.key, req.MaxSize}
 	if v.key == "" {
-		fk.key = "unique " + newID()
+		fk.key = "unique " + depot.NewID()
 	}
 	c.mu.Lock()
 	if obj := c.objects[v.key]; obj != nil && v.key != "" {

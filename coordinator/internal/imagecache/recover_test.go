@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/depot"
 )
 
 func TestCopiesOutliveTheProcess(t *testing.T) {
@@ -39,17 +40,17 @@ func TestCopiesOutliveTheProcess(t *testing.T) {
 func TestDamage(t *testing.T) {
 	s := newSite(t, "good", `"v1"`)
 	for name, damage := range map[string]func(e *Entry) error{
-		"no record":          func(e *Entry) error { return os.Remove(sibling(e, recordSuffix)) },
-		"no manifest":        func(e *Entry) error { return os.Remove(sibling(e, manifestSuffix)) },
+		"no record":          func(e *Entry) error { return os.Remove(sibling(e, depot.RecordSuffix)) },
+		"no manifest":        func(e *Entry) error { return os.Remove(sibling(e, depot.ManifestSuffix)) },
 		"no data":            func(e *Entry) error { return os.Remove(e.Path) },
 		"truncated data":     func(e *Entry) error { return os.Truncate(e.Path, 2) },
-		"truncated record":   func(e *Entry) error { return os.Truncate(sibling(e, recordSuffix), 9) },
-		"truncated manifest": func(e *Entry) error { return os.Truncate(sibling(e, manifestSuffix), 9) },
+		"truncated record":   func(e *Entry) error { return os.Truncate(sibling(e, depot.RecordSuffix), 9) },
+		"truncated manifest": func(e *Entry) error { return os.Truncate(sibling(e, depot.ManifestSuffix), 9) },
 		"record of another": func(e *Entry) error {
-			return os.Rename(sibling(e, recordSuffix), filepath.Join(filepath.Dir(e.Path), newID()+recordSuffix))
+			return os.Rename(sibling(e, depot.RecordSuffix), filepath.Join(filepath.Dir(e.Path), depot.NewID()+depot.RecordSuffix))
 		},
 		"remains": func(e *Entry) error {
-			return os.WriteFile(filepath.Join(filepath.Dir(e.Path), newID()+dataSuffix), []byte("x"), 0o600)
+			return os.WriteFile(filepath.Join(filepath.Dir(e.Path), depot.NewID()+depot.DataSuffix), []byte("x"), 0o600)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +66,9 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-func sibling(e *Entry, suffix string) string { return strings.TrimSuffix(e.Path, dataSuffix) + suffix }
+func sibling(e *Entry, suffix string) string {
+	return strings.TrimSuffix(e.Path, depot.DataSuffix) + suffix
+}
 
 func TestDirectoryMustBeOurs(t *testing.T) {
 	for name, make := range map[string]func(dir string) error{
@@ -152,7 +155,7 @@ func TestKill(t *testing.T) {
 			if i := strings.LastIndex(path, "/"); i > 0 { // the port differs between runs of the test only
 				path = path[i:]
 			}
-			got, err := os.ReadFile(c.dataPath(o.ID))
+			got, err := os.ReadFile(c.dir.Data(o.ID))
 			if err != nil || string(got) != content(path) {
 				t.Errorf("round %d: the copy of %s is damaged (%v)", round, path, err)
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kadeploy/coordinator/internal/apperr"
+	"kadeploy/coordinator/internal/depot"
 	"kadeploy/kascade"
 )
 
@@ -57,7 +58,7 @@ func (c *Cache) download(ctx context.Context, req Request, src source) (_ *objec
 	}
 	defer body.Close()
 
-	obj := &object{ID: newID(), Key: v.key, Checksum: v.checksum, Priority: req.Priority, Used: c.cfg.Now()}
+	obj := &object{ID: depot.NewID(), Key: v.key, Checksum: v.checksum, Priority: req.Priority, Used: c.cfg.Now()}
 	sum := md5.New()
 	read := &counted{r: &watched{ctx, body}, room: room}
 	if v.checksum == "" {
@@ -68,7 +69,7 @@ func (c *Cache) download(ctx context.Context, req Request, src source) (_ *objec
 	}
 	defer func() {
 		if err != nil {
-			c.removeFiles(obj.ID)
+			c.dir.Remove(obj.ID)
 		}
 	}()
 	if v.size >= 0 && obj.Size != v.size {
@@ -113,7 +114,7 @@ func (r *counted) Read(p []byte) (int, error) {
 // write copies the content into the object's data file, and computes its
 // manifest on the way.
 func (c *Cache) write(obj *object, from io.Reader) (err error) {
-	name := c.dataPath(obj.ID)
+	name := c.dir.Data(obj.ID)
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return cacheError(err)
@@ -245,7 +246,7 @@ func (c *Cache) evict(o *object) error {
 	c.cfg.Logger.Info("copy removed from the image cache", "key", o.Key, "bytes", o.Size)
 	delete(c.objects, o.mapKey())
 	c.used -= o.Size
-	return c.removeFiles(o.ID)
+	return c.dir.Remove(o.ID)
 }
 
 // mapKey is where an object stands in the cache; one of a version without a
@@ -262,7 +263,7 @@ func (o *object) mapKey() string {
 func (c *Cache) admit(obj *object, waiters int) *object {
 	if other := c.objects[obj.mapKey()]; other != nil {
 		c.used -= obj.Size
-		if err := c.removeFiles(obj.ID); err != nil {
+		if err := c.dir.Remove(obj.ID); err != nil {
 			c.cfg.Logger.Warn("superfluous copy could not be removed", "error", err)
 		}
 		obj = other
@@ -293,8 +294,7 @@ func (c *Cache) unref(obj *object) {
 	obj.Used = c.cfg.Now()
 	used, id := obj.Used, obj.ID
 	c.mu.Unlock()
-	err := os.Chtimes(c.recordPath(id), used, used)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := c.dir.Touch(id, used); err != nil {
 		c.cfg.Logger.Warn("last use of a copy could not be noted", "error", fmt.Errorf("image cache: %w", err))
 	}
 }

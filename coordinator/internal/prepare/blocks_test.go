@@ -114,7 +114,7 @@ func TestBlocks(t *testing.T) {
 			compareTrees(t, im.Path, disk)
 		})
 	}
-	entries, err := filepath.Glob(filepath.Join(s.dir, scratchPrefix+"*"))
+	entries, err := filepath.Glob(filepath.Join(s.dir.Path, scratchPrefix+"*"))
 	if err != nil || len(entries) > 0 {
 		t.Errorf("scratch files are left: %v, %v", entries, err)
 	}
@@ -169,7 +169,7 @@ func TestBlocksUnsuitable(t *testing.T) {
 	if _, err := s.Take(t.Context(), im, "blocks", "W"); !errors.Is(err, ErrDeclined) {
 		t.Errorf("Take with a feature that is not known = %v, want ErrDeclined", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(s.dir, "*")); len(left) != 1 {
+	if left, _ := filepath.Glob(filepath.Join(s.dir.Path, "*")); len(left) != 1 {
 		t.Errorf("files = %v, want the record of the declined one only", left)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"kadeploy/coordinator/internal/depot"
 )
 
 // flight is one image being prepared.
@@ -109,12 +111,12 @@ func (s *Service) tell(obj *object, err error, im Image, took time.Duration) {
 // make makes one form of one image and puts it on the disk. The object that it
 // returns has its room, and is not known yet.
 func (s *Service) make(ctx context.Context, k key, f Form, im Image, src io.Reader) (*object, error) {
-	scratch, err := os.MkdirTemp(s.dir, scratchPrefix)
+	scratch, err := os.MkdirTemp(s.dir.Path, scratchPrefix)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	obj := &object{ID: newID(), Form: k.form, Depends: k.depends, Image: k.hash, Used: s.cfg.Now()}
+	obj := &object{ID: depot.NewID(), Form: k.form, Depends: k.depends, Image: k.hash, Used: s.cfg.Now()}
 	err = s.write(obj, func(out io.Writer) error {
 		return f.Make(ctx, Job{Image: im, Source: src, Scratch: scratch, Out: out})
 	})

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"kadeploy/coordinator/internal/depot"
 	"kadeploy/kascade"
 )
 
@@ -68,7 +69,7 @@ type Config struct {
 // uses it at a time.
 type Service struct {
 	cfg   Config
-	dir   string
+	dir   depot.Directory
 	forms map[string]Form
 
 	ctx  context.Context // of all work in the background
@@ -106,7 +107,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	dir, err := ownDirectory(cfg.Directory)
+	dir, err := depot.Open(cfg.Directory, subdirectory)
 	if err != nil {
 		return nil, fmt.Errorf("prepared images: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"kadeploy/coordinator/internal/depot"
 	"kadeploy/kascade"
 )
 
@@ -123,7 +124,7 @@ func TestPrepareOnce(t *testing.T) {
 	if n := len(form.made); n != 1 {
 		t.Errorf("the image was prepared %d times", n)
 	}
-	entries, err := filepath.Glob(filepath.Join(s.dir, "*"))
+	entries, err := filepath.Glob(filepath.Join(s.dir.Path, "*"))
 	if err != nil || len(entries) != 3 {
 		t.Errorf("files = %v, want data, manifest and record only", entries)
 	}
@@ -167,11 +168,11 @@ func TestRestart(t *testing.T) {
 	s.Close()
 	// Remains of a process that died.
 	for _, name := range []string{"0123.data", "4567.json.part", "89ab.manifest", "89ab.data"} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte("x"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.dir.Path, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(s.dir, "scratch-1/deep"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.dir.Path, "scratch-1/deep"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 
@@ -192,7 +193,7 @@ func TestRestart(t *testing.T) {
 	if n := len(form.made); n != 2 {
 		t.Errorf("%d images were prepared, want 2: what is known is not done again", n)
 	}
-	names, _ := filepath.Glob(filepath.Join(s.dir, "*"))
+	names, _ := filepath.Glob(filepath.Join(s.dir.Path, "*"))
 	if len(names) != 4 {
 		t.Errorf("files = %v, want three of the one image and a record of the other", names)
 	}
@@ -200,7 +201,7 @@ func TestRestart(t *testing.T) {
 
 // A record whose data are not what it says is not used.
 func TestRecoverRefusesDamage(t *testing.T) {
-	for _, suffix := range []string{dataSuffix, manifestSuffix, recordSuffix} {
+	for _, suffix := range []string{depot.DataSuffix, depot.ManifestSuffix, depot.RecordSuffix} {
 		t.Run(suffix, func(t *testing.T) {
 			dir, form := t.TempDir(), newUpper()
 			s := open(t, dir, 1000, form)
@@ -208,7 +209,7 @@ func TestRecoverRefusesDamage(t *testing.T) {
 			s.Begin(im, "upper")
 			settle(s)
 			s.Close()
-			found, err := filepath.Glob(filepath.Join(s.dir, "*"+suffix))
+			found, err := filepath.Glob(filepath.Join(s.dir.Path, "*"+suffix))
 			if err != nil || len(found) != 1 {
 				t.Fatal(found, err)
 			}
@@ -219,7 +220,7 @@ func TestRecoverRefusesDamage(t *testing.T) {
 			if _, err := s.Take(t.Context(), im, "upper", "W"); !errors.Is(err, ErrNotReady) {
 				t.Errorf("Take = %v, want ErrNotReady", err)
 			}
-			if names, _ := filepath.Glob(filepath.Join(s.dir, "*")); len(names) != 0 {
+			if names, _ := filepath.Glob(filepath.Join(s.dir.Path, "*")); len(names) != 0 {
 				t.Errorf("files = %v, want none", names)
 			}
 		})
@@ -276,7 +277,7 @@ func TestFailureIsToldAndTriedAgain(t *testing.T) {
 	if !s.Failed(im, "upper") {
 		t.Error("the failure is not remembered: nothing else would be made instead")
 	}
-	if names, _ := filepath.Glob(filepath.Join(s.dir, "*")); len(names) != 0 || s.used != 0 {
+	if names, _ := filepath.Glob(filepath.Join(s.dir.Path, "*")); len(names) != 0 || s.used != 0 {
 		t.Errorf("a failure leaves %v, %d bytes", names, s.used)
 	}
 	form.err = nil
@@ -344,7 +345,7 @@ func TestClose(t *testing.T) {
 	s.Begin(image(t, "hello"), "upper")
 	s.Begin(image(t, "world"), "upper")
 	s.Close()
-	if names, _ := filepath.Glob(filepath.Join(s.dir, "*")); len(names) != 0 {
+	if names, _ := filepath.Glob(filepath.Join(s.dir.Path, "*")); len(names) != 0 {
 		t.Errorf("files = %v, want none", names)
 	}
 }

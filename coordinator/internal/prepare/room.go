@@ -1,11 +1,6 @@
 package prepare
 
-import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-)
+import "fmt"
 
 // Declined images take no room; this bounds how many of them are remembered.
 const maxObjects = 10_000
@@ -31,7 +26,7 @@ func (s *Service) shrink(n int64) error {
 		}
 		delete(s.objects, obj.key())
 		s.used -= obj.Size
-		if err := s.remove(obj.ID); err != nil {
+		if err := s.dir.Remove(obj.ID); err != nil {
 			return err
 		}
 		s.cfg.Logger.Info("prepared image is removed to make room", "form", obj.Form, "image", obj.Image)
@@ -51,7 +46,7 @@ func (s *Service) victim() (oldest *object) {
 // discard takes back an object that will not be.
 func (s *Service) discard(obj *object) {
 	s.discardData(obj)
-	if err := s.remove(obj.ID); err != nil {
+	if err := s.dir.Remove(obj.ID); err != nil {
 		s.cfg.Logger.Warn("remains of a prepared image cannot be removed", "error", err)
 	}
 }
@@ -63,32 +58,15 @@ func (s *Service) discardData(obj *object) {
 	obj.Size = 0
 	s.mu.Unlock()
 	obj.Hash, obj.manifest = "", nil
-	if err := removeIfThere(filepath.Join(s.dir, obj.ID+dataSuffix)); err != nil {
+	if err := s.dir.RemoveData(obj.ID); err != nil {
 		s.cfg.Logger.Warn("remains of a prepared image cannot be removed", "error", err)
 	}
-}
-
-// remove removes the files of an object, its record first.
-func (s *Service) remove(id string) error {
-	var errs []error
-	for _, suffix := range []string{recordSuffix, manifestSuffix, dataSuffix} {
-		errs = append(errs, removeIfThere(filepath.Join(s.dir, id+suffix)))
-	}
-	return errors.Join(errs...)
-}
-
-func removeIfThere(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // touch notes that an object was used now, for the next process too.
 func (s *Service) touch(obj *object) {
 	obj.Used = s.cfg.Now()
-	err := os.Chtimes(filepath.Join(s.dir, obj.ID+recordSuffix), obj.Used, obj.Used)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.dir.Touch(obj.ID, obj.Used); err != nil {
 		s.cfg.Logger.Warn("last use of a prepared image could not be noted", "error", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 )
 
@@ -43,7 +42,7 @@ func (s *Service) Take(ctx context.Context, im Image, form, holder string) (*Pre
 		case obj != nil && obj.Declined != "":
 			return nil, fmt.Errorf("%w: %s", ErrDeclined, obj.Declined)
 		case obj != nil:
-			return &Prepared{Form: form, Path: filepath.Join(s.dir, obj.ID+dataSuffix), Size: obj.Size, Hash: obj.Hash, Manifest: obj.manifest}, nil
+			return &Prepared{Form: form, Path: s.dir.Data(obj.ID), Size: obj.Size, Hash: obj.Hash, Manifest: obj.manifest}, nil
 		case fl == nil && failed != nil:
 			return nil, failed
 		case fl == nil:
