@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,14 +159,15 @@ func TestErrors(t *testing.T) {
 		"pre compression":    {edit{"os:", "preinstall: {archive: x, compression: no}\nos:"}, "Invalid value 'no', allowed values are: gzip, bzip2, xz, zstd, lz4, none [field: preinstall/compression]"},
 		"layout, no root":    {edit{"os:", "options: {layout: [{label: A, size: rest}]}\nos:"}, "No partition is mounted on /: give 'mount: /' to the one that is deployed on [field: options/layout]"},
 		"layout, a size":     {edit{"os:", "options: {layout: [{label: A, size: 5, mount: /}]}\nos:"}, "Invalid value '5', it must be a size with its unit, as in 512MiB, 4GB or 4GiB, a share of the disk, as in 25%, or rest [field: options/layout/0/size]"},
-		"multipart":          {edit{"os:", "multipart: true\nos:"}, "The field is mandatory [field: boot/block_device]"},
-		"multipart, no part": {edit{"boot: {", "multipart: true\nboot: {block_device: disk0, "}, "The field is mandatory [field: boot/partition]"},
+		"multipart":          {edit{"os:", "multipart: true\nos:"}, "The field is mandatory [field: boot/block_device]\nError[environment description] The field is mandatory [field: boot/partition]\nError[environment description] The field is mandatory [field: options/partitions]"},
+		"multipart, no part": {edit{"boot: {", "multipart: true\nboot: {block_device: disk0, "}, "The field is mandatory [field: boot/partition]\nError[environment description] The field is mandatory [field: options/partitions]"},
 		"multipart, no list": {edit{"boot: {", "multipart: true\nboot: {block_device: disk0, partition: 1, "}, "The field is mandatory [field: options/partitions]"},
 		"same id":            {edit{"os:", "options: {partitions: [{id: 1, device: a}, {id: 1, device: b}]}\nos:"}, "Duplicate partition, the id 1 is already used [field: options/partitions/1/id]"},
 		"same device":        {edit{"os:", "options: {partitions: [{id: 1, device: a}, {id: 2, device: a}]}\nos:"}, "Duplicate partition, the device a is already used [field: options/partitions/1/device]"},
 		"reserved variable":  {edit{"os:", "custom_variables: {ENV_KERNEL: x}\nos:"}, "the custom variable 'ENV_KERNEL' would replace the reserved KADEPLOY_ENV_KERNEL: use another name [field: custom_variables/ENV_KERNEL]"},
 		"variable's name":    {edit{"os:", "custom_variables: {a-b: x}\nos:"}, "invalid name 'a-b' of a custom variable: use letters, digits and underscores [field: custom_variables/a-b]"},
 		"given twice":        {edit{"os: linux", "os: linux\nos: linux"}, "The field is given twice [field: os]"},
+		"open quote":         {edit{"os:", `postinstalls: [{archive: x, compression: gzip, script: "a 'b"}]` + "\nos:"}, `Invalid value, the quote ' is not closed: close it, or write \' for the character itself [field: postinstalls/0/script]`},
 	}
 	for name, test := range tests {
 		text := strings.Replace(minimal, test.edit.old, test.edit.new, 1)
@@ -184,6 +186,44 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: code %v, want %v", name, code, apperr.InvalidEnvironment)
 		}
 	}
+}
+
+// A description is corrected once, not once for each of its mistakes.
+func TestAllErrors(t *testing.T) {
+	text := "name: x\nversion: one\nvisibility: open\nimage: {file: '', kind: zip, compression: gzip}\n" +
+		"postinstalls: [{archive: x, compression: no, script: 'a \"b'}, {compression: gzip}]\n" +
+		"multipart: true\ncustom_variables: {a-b: x, ENV: y}\n"
+	_, _, err := Parse([]byte(text))
+	if err == nil {
+		t.Fatal("Parse accepted it")
+	}
+	want := []string{
+		"The field is mandatory [field: os]",
+		"Wrong type, the field must be an integer [field: version]",
+		"The field is mandatory [field: postinstalls/1/archive]",
+		"Invalid value 'open', allowed values are: public, private, shared [field: visibility]",
+		"The field is mandatory [field: image/file]",
+		"Invalid value 'zip', allowed values are: tar, dd, fsa [field: image/kind]",
+		"Invalid value 'no', allowed values are: gzip, bzip2, xz, zstd, lz4, none [field: postinstalls/0/compression]",
+		`Invalid value, the quote " is not closed: close it, or write \" for the character itself [field: postinstalls/0/script]`,
+		"The field is mandatory [field: boot/block_device]",
+		"The field is mandatory [field: boot/partition]",
+		"The field is mandatory [field: options/partitions]",
+		"the custom variable 'ENV' would replace the reserved KADEPLOY_ENV: use another name [field: custom_variables/ENV]",
+		"invalid name 'a-b' of a custom variable: use letters, digits and underscores [field: custom_variables/a-b]",
+	}
+	got := strings.Split(strings.ReplaceAll(err.Error(), "Error[environment description] ", ""), "\n")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what Parse says (-want +got):\n%s", diff)
+	}
+	if many := strings.Repeat(", {}", 100); strings.Count(fmt.Sprint(parseError(minimal+"postinstalls: [{}"+many+"]\n")), "\n") != mostProblems-1 {
+		t.Error("more problems are told than anybody reads")
+	}
+}
+
+func parseError(text string) error {
+	_, _, err := Parse([]byte(text))
+	return err
 }
 
 func TestNotYAML(t *testing.T) {

@@ -33,10 +33,11 @@ func FromMap(m map[string]any) (*Description, []Warning, error) {
 
 func read(doc *tree.Document) (*Description, []Warning, error) {
 	d := description(doc.Root())
-	if problems := doc.Problems(); len(problems) > 0 {
-		return nil, nil, &Error{Field: problems[0].Path, Reason: problems[0].Reason}
+	var list []*Error
+	for _, p := range doc.Problems() {
+		list = append(list, &Error{Field: p.Path, Reason: p.Reason})
 	}
-	if err := d.Validate(); err != nil {
+	if err := joined(append(list, d.problems()...)); err != nil {
 		return nil, nil, err
 	}
 	return d, append(unused(doc), d.doubts()...), nil

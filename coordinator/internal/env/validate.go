@@ -2,6 +2,7 @@ package env
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -24,40 +25,38 @@ func arches() []string       { return []string{"x86_64", "ppc64le", "aarch64"} }
 
 // Validate checks the values of the fields and the rules between them. Parse
 // has called it; it is for descriptions that come from elsewhere or were changed.
-// Its error is an *Error.
+// Its error is an *Error, with all that is wrong.
 func (d *Description) Validate() error {
-	checks := []func() *Error{d.checkValues, d.checkArchives, d.checkBoot, d.checkPartitions, d.checkVariables}
-	for _, check := range checks {
-		if err := check(); err != nil {
-			return err
-		}
+	if err := joined(d.problems()); err != nil {
+		return err
 	}
 	return nil
 }
 
-func (d *Description) checkValues() *Error {
-	if err := first(
-		needed("name", d.Name), line("name", d.Name), line("alias", d.Alias),
+// problems are what is wrong with the description, in the order of its fields.
+func (d *Description) problems() []*Error {
+	return slices.Concat(d.checkValues(), d.checkArchives(), d.checkBoot(), d.checkPartitions(), d.checkVariables())
+}
+
+func (d *Description) checkValues() []*Error {
+	list := wrong(
+		first(needed("name", d.Name), line("name", d.Name)), line("alias", d.Alias),
 		among("visibility", d.Visibility, visibilities()),
 		among("os", d.OS, systems()),
-		needed("image/file", d.Image.File), line("image/file", d.Image.File),
+		first(needed("image/file", d.Image.File), line("image/file", d.Image.File)),
 		among("image/kind", d.Image.Kind, kinds()),
 		among("image/compression", d.Image.Compression, imageCompressions(d.Image.Kind)),
-	); err != nil {
-		return err
-	}
+	)
 	if d.Arch != "" {
-		if err := among("arch", d.Arch, arches()); err != nil {
-			return err
-		}
+		list = append(list, wrong(among("arch", d.Arch, arches()))...)
 	}
 	if d.Version < 0 {
-		return invalid("version", fmt.Sprint(d.Version), "whole numbers from 0 on")
+		list = append(list, invalid("version", fmt.Sprint(d.Version), "whole numbers from 0 on"))
 	}
 	if d.PartitionType < 0 || d.PartitionType > 0xff {
-		return invalid("partition_type", fmt.Sprint(d.PartitionType), "0 to 255")
+		list = append(list, invalid("partition_type", fmt.Sprint(d.PartitionType), "0 to 255"))
 	}
-	return nil
+	return list
 }
 
 func imageCompressions(kind string) []string {
@@ -67,96 +66,85 @@ func imageCompressions(kind string) []string {
 	return compressions()
 }
 
-func (d *Description) checkArchives() *Error {
+func (d *Description) checkArchives() []*Error {
+	var list []*Error
 	if d.Preinstall != nil {
-		if err := d.Preinstall.check("preinstall"); err != nil {
-			return err
-		}
+		list = d.Preinstall.check("preinstall")
 	}
 	for i := range d.Postinstalls {
-		if err := d.Postinstalls[i].check(fmt.Sprintf("postinstalls/%d", i)); err != nil {
-			return err
-		}
+		list = append(list, d.Postinstalls[i].check(fmt.Sprintf("postinstalls/%d", i))...)
 	}
-	return nil
+	return list
 }
 
-func (a *Archive) check(path string) *Error {
-	return first(
-		needed(path+"/archive", a.Archive), line(path+"/archive", a.Archive),
+func (a *Archive) check(path string) []*Error {
+	return wrong(
+		first(needed(path+"/archive", a.Archive), line(path+"/archive", a.Archive)),
 		among(path+"/compression", a.Compression, compressions()),
-		line(path+"/script", a.Script),
+		first(line(path+"/script", a.Script), closed(path+"/script", a.Script)),
 	)
 }
 
 // checkBoot checks what it takes to boot: an archive of files does not say it
 // itself; a disk image does, unless the deployment must know its partitions.
-func (d *Description) checkBoot() *Error {
+func (d *Description) checkBoot() []*Error {
+	var list []*Error
 	if d.Image.Kind == kindTar {
-		if err := first(needed("boot/kernel", d.Boot.Kernel), needed("filesystem", d.Filesystem)); err != nil {
-			return err
-		}
+		list = wrong(needed("boot/kernel", d.Boot.Kernel), needed("filesystem", d.Filesystem))
 		if d.OS == osXen && d.Boot.Hypervisor == "" {
-			return missing("boot/hypervisor")
+			list = append(list, missing("boot/hypervisor"))
 		}
 	}
 	if d.Boot.Partition < 0 {
-		return invalid("boot/partition", fmt.Sprint(d.Boot.Partition), "whole numbers from 0 on")
+		list = append(list, invalid("boot/partition", fmt.Sprint(d.Boot.Partition), "whole numbers from 0 on"))
 	}
-	if d.Multipart {
-		if d.Boot.BlockDevice == "" {
-			return missing("boot/block_device")
-		}
-		if d.Boot.Partition == 0 {
-			return missing("boot/partition")
-		}
+	if d.Multipart && d.Boot.BlockDevice == "" {
+		list = append(list, missing("boot/block_device"))
 	}
-	return first(
+	if d.Multipart && d.Boot.Partition == 0 {
+		list = append(list, missing("boot/partition"))
+	}
+	return append(list, wrong(
 		line("boot/kernel", d.Boot.Kernel), line("boot/initrd", d.Boot.Initrd), line("boot/kernel_params", d.Boot.KernelParams),
 		line("boot/hypervisor", d.Boot.Hypervisor), line("boot/hypervisor_params", d.Boot.HypervisorParams),
 		line("boot/block_device", d.Boot.BlockDevice), line("filesystem", d.Filesystem),
-	)
+	)...)
 }
 
-func (d *Description) checkPartitions() *Error {
+func (d *Description) checkPartitions() []*Error {
+	var list []*Error
 	if d.Multipart && len(d.Options.Partitions) == 0 {
-		return missing("options/partitions")
+		list = append(list, missing("options/partitions"))
 	}
 	if len(d.Options.Layout) > 0 && d.Image.Kind != kindTar {
-		return &Error{Field: "options/layout", Reason: fmt.Sprintf("An image of kind %s brings its own file systems: leave the field out", d.Image.Kind)}
+		list = append(list, &Error{Field: "options/layout", Reason: fmt.Sprintf("An image of kind %s brings its own file systems: leave the field out", d.Image.Kind)})
 	}
 	if len(d.Options.Layout) > 0 && d.Multipart {
-		return &Error{Field: "options/layout", Reason: "The partitions are given by 'multipart' already: leave one of them out"}
+		list = append(list, &Error{Field: "options/layout", Reason: "The partitions are given by 'multipart' already: leave one of them out"})
 	}
 	ids, devices := make(map[int]bool), make(map[string]bool)
 	for i, p := range d.Options.Partitions {
 		path := fmt.Sprintf("options/partitions/%d", i)
-		if err := first(needed(path+"/device", p.Device), line(path+"/device", p.Device)); err != nil {
-			return err
-		}
+		list = append(list, wrong(first(needed(path+"/device", p.Device), line(path+"/device", p.Device)))...)
 		if ids[p.ID] {
-			return &Error{Field: path + "/id", Reason: fmt.Sprintf("Duplicate partition, the id %d is already used", p.ID)}
+			list = append(list, &Error{Field: path + "/id", Reason: fmt.Sprintf("Duplicate partition, the id %d is already used", p.ID)})
 		}
-		if devices[p.Device] {
-			return &Error{Field: path + "/device", Reason: fmt.Sprintf("Duplicate partition, the device %s is already used", p.Device)}
+		if devices[p.Device] && p.Device != "" {
+			list = append(list, &Error{Field: path + "/device", Reason: fmt.Sprintf("Duplicate partition, the device %s is already used", p.Device)})
 		}
 		ids[p.ID], devices[p.Device] = true, true
 	}
-	return nil
+	return list
 }
 
-func (d *Description) checkVariables() *Error {
-	keys := make([]string, 0, len(d.CustomVariables))
-	for key := range d.CustomVariables {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+func (d *Description) checkVariables() []*Error {
+	var list []*Error
+	for _, key := range slices.Sorted(maps.Keys(d.CustomVariables)) {
 		if err := CheckVariable(key, d.CustomVariables[key]); err != nil {
-			return &Error{Field: "custom_variables/" + key, Reason: err.Error()}
+			list = append(list, &Error{Field: "custom_variables/" + key, Reason: err.Error()})
 		}
 	}
-	return nil
+	return list
 }
 
 // doubts are what is allowed but perhaps not meant.
@@ -174,6 +162,11 @@ func first(errs ...*Error) *Error {
 		}
 	}
 	return nil
+}
+
+// wrong leaves out what is right.
+func wrong(errs ...*Error) []*Error {
+	return slices.DeleteFunc(errs, func(e *Error) bool { return e == nil })
 }
 
 func missing(field string) *Error { return &Error{Field: field, Reason: "The field is mandatory"} }

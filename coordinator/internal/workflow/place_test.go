@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kadeploy/coordinator/internal/cluster"
+	"kadeploy/coordinator/internal/customops"
 	"kadeploy/coordinator/internal/env"
 	"kadeploy/coordinator/internal/layout"
 )
@@ -54,6 +55,50 @@ func TestPlaceAndInner(t *testing.T) {
 		}
 		if got := strings.Join(inner, " "); got != tt.inner {
 			t.Errorf("%s: mounted inside are %q, want %q", tt.name, got, tt.inner)
+		}
+	}
+}
+
+// TestPartitionThatNoNodeWillHave: a partition that is not in the scheme is refused
+// when the deployment is ordered, unless somebody else makes the table.
+func TestPartitionThatNoNodeWillHave(t *testing.T) {
+	const refused = "the built-in scheme of cluster c has no partition FOO; it has SWAP (1), PROD (2), DEPLOY (3), EFI (4), TMP (5), BIOS (6): choose one with -p, or make it"
+	own := []layout.Part{{Label: "DEPLOY", Number: 3, Mount: "/"}, {Label: "LOG", Number: 1, Disk: "disk1"}, {Label: "FOO", Number: 4}}
+	op := customops.Steps{Substitute: []customops.Op{{Name: "table", Action: customops.Exec, Command: "true"}}}
+	for _, tt := range []struct {
+		name      string
+		partition string
+		adapt     func(*Request, *cluster.Cluster)
+		want      string
+	}{
+		{"label of nothing", "FOO", nil, refused},
+		{"number of nothing", "9", nil, "has no partition 9;"},
+		{"label", "PROD", nil, ""},
+		{"number", "5", nil, ""},
+		{"none", "", nil, ""},
+		{"other disk", "FOO", func(r *Request, _ *cluster.Cluster) { r.BlockDevice = "disk1" }, refused},
+		{"the cluster's layout", "FOO", func(_ *Request, c *cluster.Cluster) { c.Partitioning.Layout = own }, ""},
+		{"not in the cluster's layout", "LOG", func(_ *Request, c *cluster.Cluster) { c.Partitioning.Layout = own }, "the layout of cluster c has no partition LOG; it has DEPLOY (3), FOO (4): "},
+		{"the site's script", "FOO", func(_ *Request, c *cluster.Cluster) { c.Partitioning.Script = []byte("#!/bin/sh") }, ""},
+		{"the table stays", "FOO", func(r *Request, _ *cluster.Cluster) { r.NoPartition = true }, ""},
+		{"custom steps", "FOO", func(r *Request, _ *cluster.Cluster) {
+			r.Operations = customops.Set{"SetDeploymentEnvUntrusted": {CreatePartitionTable: op}}
+		}, ""},
+		{"custom steps elsewhere", "FOO", func(r *Request, _ *cluster.Cluster) {
+			r.Operations = customops.Set{"BroadcastEnvKascade": {Sync: op}}
+		}, refused},
+	} {
+		c := &cluster.Cluster{Name: "c", Partitioning: cluster.Partitioning{BlockDevice: "/dev/sda", DiskID: "disk0", Swap: 1, Prod: 2, Deploy: 3, Tmp: 5}}
+		r := &Request{Kind: Deploy, Partition: tt.partition, Env: &env.Description{OS: "linux", Filesystem: "ext4", Image: env.Image{Kind: "tar"}}}
+		if tt.adapt != nil {
+			tt.adapt(r, c)
+		}
+		_, err := NewPlan(r, ClusterNodes{Cluster: c, Nodes: []string{"n"}})
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %v", tt.name, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }

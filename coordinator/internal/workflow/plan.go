@@ -194,6 +194,9 @@ func (p *planner) deployment() (*Plan, error) {
 		}
 		plan.Macros = append(plan.Macros, m)
 	}
+	if err := p.req.checkPlace(p.cluster, plan); err != nil {
+		return nil, err
+	}
 	return plan, nil
 }
 

@@ -105,7 +105,7 @@ func TestPlan(t *testing.T) {
 		{"swap disabled", func(_ *Request, c *cluster.Cluster) { c.Partitioning.DisableSwap = true }, map[string]string{
 			trusted: without(trusted, "format_swap_part"), untrusted: without(untrusted, "format_swap_part"),
 		}},
-		{"deployment on the swap partition", func(r *Request, _ *cluster.Cluster) { r.Partition = "swap" }, map[string]string{
+		{"deployment on the swap partition", func(r *Request, _ *cluster.Cluster) { r.Partition = "SWAP" }, map[string]string{
 			trusted: without(trusted, "format_swap_part"), untrusted: without(untrusted, "format_swap_part"),
 		}},
 		{"tmp formatted", func(r *Request, _ *cluster.Cluster) { r.ReformatTmp = "ext4" }, map[string]string{
