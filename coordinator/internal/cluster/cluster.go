@@ -92,10 +92,12 @@ type MiniOS struct {
 // PXEHeaders are lines on top of the boot profiles that are written for a boot server of the site's.
 type PXEHeaders struct{ DHCP, Network, Local string }
 
-// Loading is how the mini-OS is loaded without the firmware (kexec.*).
+// Loading is how a kernel is entered without the firmware (kexec.*).
 type Loading struct {
-	Directory   string // on the node, for the kernel and the initrd
+	Directory   string // on the node, for the kernel and the initrd of the mini-OS
 	DisableSwap bool   // switch swap off first
+	Before      string // command line for the coordinator's host, run for each node before it is told to leave; empty: none
+	Script      []byte // run on the node, which loads a kernel and enters it; empty: the built-in way
 }
 
 // Archive is a site's preinstall or postinstall, from a file on the server.

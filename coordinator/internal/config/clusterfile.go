@@ -46,8 +46,7 @@ func (l *loader) clusterFile(path string, c *cluster.Cluster, s *Server) {
 
 	c.Broadcast = cluster.Command{Line: l.command(n.Get("localops").Get("broadcastenv").Get("cmd"))}
 	c.BroadcastRaw = !n.Get("localops").Get("broadcastenv").Get("decompress").Bool(true)
-	c.Loading = loading(n.Get("kexec"))
-	f.without(n.Get("kexec"), "the mini-OS is loaded by its own means; what has to be done before goes into pre-ops of the micro-step kexec", "server_precmd", "script")
+	c.Loading = l.loading(n.Get("kexec"))
 	c.MiniOS.NFSKernel = kernels.Get("nfsroot").Get("vmlinuz").String("")
 	c.MiniOS.NFSParams = kernels.Get("nfsroot").Get("params").String("")
 	headers := n.Get("pxe").Get("headers")
@@ -210,10 +209,12 @@ func (l *loader) archives(n *tree.Node) []cluster.Archive {
 	return all
 }
 
-func loading(n *tree.Node) cluster.Loading {
+func (l *loader) loading(n *tree.Node) cluster.Loading {
 	loading := cluster.Loading{
 		Directory:   n.Get("repository").String("/dev/shm/kexec_repository"),
 		DisableSwap: n.Get("disable_swap").Bool(false),
+		Before:      l.command(n.Get("server_precmd")),
+		Script:      l.content(n.Get("script")),
 	}
 	if !filepath.IsAbs(loading.Directory) {
 		n.Get("repository").Fail("'%s' is no absolute path; it is a directory on the nodes", loading.Directory)

@@ -31,7 +31,6 @@ type Server struct {
 	Metrics        Metrics
 	Autoclean      time.Duration // finished workflows are forgotten this long after their start
 	Mkfs           map[string]string
-	Tar            string // further options of tar on nodes
 }
 
 // Metrics are what Prometheus reads at /metrics of the REST interface.

@@ -79,7 +79,6 @@ func (l *loader) server(f *file) Server {
 		Metrics:   metrics(n.Get("metrics")),
 		Autoclean: time.Duration(between(n.Get("autoclean_threshold"), 360, 1, 525_600)) * time.Minute,
 		Mkfs:      mkfs(n.Get("external").Get("mkfs")),
-		Tar:       n.Get("external").Get("tar").String(""),
 	}
 	if s.Security.LocalOnly {
 		s.Authentication.localOnly()
@@ -91,7 +90,7 @@ func (l *loader) server(f *file) Server {
 		f.warn(n.Get("boot"), "Neither 'boot' nor 'pxe' is given: nothing tells nodes what to boot")
 	}
 	f.without(network, "buffers adapt themselves", "tcp_buffer_size")
-	f.without(n.Get("external"), "the nodes' agents extract archives themselves, with owners, links, ACLs and attributes", "tar")
+	f.tarOptions(n.Get("external").Get("tar"))
 	f.without(n.Get("external"), "images are sent by the built-in kascade, commands by the nodes' agents", "default_connector", "taktuk", "bittorrent", "kastafior", "kascade")
 	return s
 }

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/profile"
 	"kadeploy/coordinator/internal/workflow"
 	agentv1 "kadeploy/proto/agent/v1"
@@ -191,7 +193,16 @@ func (n nodes) intoMiniOS(ctx context.Context, t *workflow.Task, node string) er
 			return err
 		}
 	}
+	if err := n.beforeKexec(ctx, t, node); err != nil {
+		return err
+	}
 	load := t.Cluster.Loading
+	if len(load.Script) > 0 {
+		open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(load.Script)), nil }
+		if err := n.put(ctx, t, node, path.Join(load.Directory, kexecScript), 0o700, open); err != nil {
+			return err
+		}
+	}
 	parameters, err := n.Kernels.CommandLine(ctx, node, p)
 	if err != nil {
 		return err
@@ -203,22 +214,26 @@ func (n nodes) intoMiniOS(ctx context.Context, t *workflow.Task, node string) er
 	variables["KADEPLOY_KEXEC_KERNEL"] = path.Join(load.Directory, files[0].Name)
 	variables["KADEPLOY_KEXEC_INITRD"] = path.Join(load.Directory, "initrd.kexec")
 	variables["KADEPLOY_KEXEC_PARAMS"] = parameters
-	_, err = n.execute(ctx, t, node, "kexec", loading(files, load.DisableSwap), variables)
+	_, err = n.execute(ctx, t, node, "kexec", loading(files, load), variables)
 	return err
 }
 
 // loading is the script that loads the mini-OS and leaves for it a second later, so
-// that the answer gets out. The file systems of the running system stay clean: they
+// that the answer gets out; or has the site's script do it. The file systems of the running system stay clean: they
 // are synced and made read-only, as the trusted one is kept.
-func loading(files []BootFile, noSwap bool) string {
+func loading(files []BootFile, load cluster.Loading) string {
 	var b strings.Builder
 	b.WriteString("set -e\ncd \"$(dirname \"$KADEPLOY_KEXEC_KERNEL\")\"\ncat")
 	for _, f := range files[1:] {
 		b.WriteString(" " + quote(f.Name))
 	}
 	b.WriteString(" >\"$KADEPLOY_KEXEC_INITRD\"\n")
-	if noSwap {
+	if load.DisableSwap {
 		b.WriteString("swapoff -a\n")
+	}
+	if len(load.Script) > 0 {
+		b.WriteString("exec ./" + kexecScript + "\n")
+		return b.String()
 	}
 	b.WriteString(`PATH=$PATH:/usr/sbin:/sbin
 command -v kexec >/dev/null || { echo "the system has no kexec: install kexec-tools in it" >&2; exit 1; }

@@ -188,7 +188,7 @@ func TestKexecIntoTheMiniOS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := strings.Replace(loading(files, false), "PATH=$PATH:/usr/sbin:/sbin", "", 1)
+			text := strings.Replace(loading(files, cluster.Loading{}), "PATH=$PATH:/usr/sbin:/sbin", "", 1)
 			line := script(text, map[string]string{
 				"KADEPLOY_KEXEC_KERNEL": filepath.Join(dir, "vmlinuz"), "KADEPLOY_KEXEC_INITRD": filepath.Join(dir, "initrd.kexec"), "KADEPLOY_KEXEC_PARAMS": "a 'b'",
 			})

@@ -87,6 +87,12 @@ func (s kexec) do(ctx context.Context, t *workflow.Task, node string) error {
 	}
 	boot := t.Request.Env.Boot
 	return s.leave(ctx, t, node, func(ctx context.Context, agent agentv1.AgentClient) error {
+		if err := s.beforeKexec(ctx, t, node); err != nil {
+			return err
+		}
+		if len(t.Cluster.Loading.Script) > 0 {
+			return s.byScript(ctx, t, node)
+		}
 		_, err := agent.Kexec(ctx, &agentv1.KexecRequest{
 			Root: s.ExtractionDir, Kernel: boot.Kernel, Initrd: boot.Initrd,
 			CommandLine: kernelParams(t), RootTarget: rootTarget(t),
