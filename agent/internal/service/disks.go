@@ -162,7 +162,7 @@ func (s *Service) mount(t *agentv1.Target, filesystem, options string) (rootfs.M
 }
 
 // CompleteFstab implements agentv1.AgentServer.
-func (s *Service) CompleteFstab(_ context.Context, r *agentv1.CompleteFstabRequest) (*agentv1.CompleteFstabReply, error) {
+func (s *Service) CompleteFstab(ctx context.Context, r *agentv1.CompleteFstabRequest) (*agentv1.CompleteFstabReply, error) {
 	options := map[string]string{}
 	var swap []*agentv1.Target
 	for _, e := range r.Entries {
@@ -188,7 +188,11 @@ func (s *Service) CompleteFstab(_ context.Context, r *agentv1.CompleteFstabReque
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	return &agentv1.CompleteFstabReply{Added: added}, nil
+	doubts, err := s.doubts(ctx, r)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &agentv1.CompleteFstabReply{Added: added, Doubts: doubts}, nil
 }
 
 // mounted are entries for the file systems of disks that are mounted on root and

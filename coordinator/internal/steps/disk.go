@@ -239,9 +239,9 @@ func (s syncDisk) do(ctx context.Context, t *workflow.Task, node string) error {
 }
 
 // completeFstab adds what is mounted, and swap space, where the image and the
-// postinstalls have not.
+// postinstalls have not, and tells of names in it that several devices have.
 func (n nodes) completeFstab(ctx context.Context, t *workflow.Task, node string) error {
-	request := &agentv1.CompleteFstabRequest{Root: n.ExtractionDir}
+	request := &agentv1.CompleteFstabRequest{Root: n.ExtractionDir, KernelParams: kernelParams(t)}
 	for _, p := range t.Request.Layout(t.Cluster) {
 		switch {
 		case p.Mount != "":
@@ -251,7 +251,10 @@ func (n nodes) completeFstab(ctx context.Context, t *workflow.Task, node string)
 		}
 	}
 	return n.call(ctx, node, func(ctx context.Context, agent agentv1.AgentClient) error {
-		_, err := agent.CompleteFstab(ctx, request)
+		reply, err := agent.CompleteFstab(ctx, request)
+		for _, doubt := range reply.GetDoubts() {
+			t.Note(2, "Warning: "+node+": "+doubt)
+		}
 		return err
 	})
 }

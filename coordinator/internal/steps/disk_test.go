@@ -1,10 +1,14 @@
 package steps
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"kadeploy/coordinator/internal/env"
@@ -103,5 +107,33 @@ func TestKernelOptions(t *testing.T) {
 		if got := kernelOptions(options); got != want {
 			t.Errorf("kernelOptions(%q) = %q, want %q", options, got, want)
 		}
+	}
+}
+
+// doubting is an agent that completes a table with names of several devices in it.
+type doubting struct {
+	agentv1.AgentClient
+	asked *agentv1.CompleteFstabRequest
+}
+
+func (d *doubting) CompleteFstab(_ context.Context, r *agentv1.CompleteFstabRequest, _ ...grpc.CallOption) (*agentv1.CompleteFstabReply, error) {
+	d.asked = r
+	return &agentv1.CompleteFstabReply{Doubts: []string{"LABEL=x is the name of two"}}, nil
+}
+
+func TestDoubtsOfTheTableAreTold(t *testing.T) {
+	d := &doubting{}
+	tk := task("/dev/vda", workflow.Request{Env: &env.Description{Boot: env.Boot{KernelParams: "root=LABEL=x"}}})
+	var notes []string
+	tk.Note = func(level int, text string) { notes = append(notes, fmt.Sprint(level, text)) }
+	n := nodes{Config{Agents: crew{d}, ExtractionDir: "/mnt/dest"}}
+	if err := n.completeFstab(t.Context(), tk, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(notes, ";"); got != "2Warning: n1: LABEL=x is the name of two" {
+		t.Errorf("notes: %s", got)
+	}
+	if d.asked.KernelParams != "console=ttyS0 root=LABEL=x" {
+		t.Errorf("the node was told the parameters %q", d.asked.KernelParams)
 	}
 }

@@ -1487,6 +1487,7 @@ type CompleteFstabRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
 	Entries       []*FstabEntry          `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	KernelParams  string                 `protobuf:"bytes,3,opt,name=kernel_params,json=kernelParams,proto3" json:"kernel_params,omitempty"` // of the deployed system
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1533,6 +1534,13 @@ func (x *CompleteFstabRequest) GetEntries() []*FstabEntry {
 		return x.Entries
 	}
 	return nil
+}
+
+func (x *CompleteFstabRequest) GetKernelParams() string {
+	if x != nil {
+		return x.KernelParams
+	}
+	return ""
 }
 
 // Whatever is mounted at root and inside of it gets an entry; entries here say more.
@@ -1598,7 +1606,8 @@ func (x *FstabEntry) GetOptions() string {
 
 type CompleteFstabReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Added         []string               `protobuf:"bytes,1,rep,name=added,proto3" json:"added,omitempty"`
+	Added         []string               `protobuf:"bytes,1,rep,name=added,proto3" json:"added,omitempty"`   // lines
+	Doubts        []string               `protobuf:"bytes,2,rep,name=doubts,proto3" json:"doubts,omitempty"` // for people: names in the table that several devices have
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1636,6 +1645,13 @@ func (*CompleteFstabReply) Descriptor() ([]byte, []int) {
 func (x *CompleteFstabReply) GetAdded() []string {
 	if x != nil {
 		return x.Added
+	}
+	return nil
+}
+
+func (x *CompleteFstabReply) GetDoubts() []string {
+	if x != nil {
+		return x.Doubts
 	}
 	return nil
 }
@@ -3506,18 +3522,20 @@ const file_proto_agent_v1_agent_proto_rawDesc = "" +
 	"\x0eUnmountRequest\x12\x1f\n" +
 	"\vmount_point\x18\x01 \x01(\tR\n" +
 	"mountPoint\"\x0e\n" +
-	"\fUnmountReply\"c\n" +
+	"\fUnmountReply\"\x88\x01\n" +
 	"\x14CompleteFstabRequest\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\tR\x04root\x127\n" +
-	"\aentries\x18\x02 \x03(\v2\x1d.kadeploy.agent.v1.FstabEntryR\aentries\"z\n" +
+	"\aentries\x18\x02 \x03(\v2\x1d.kadeploy.agent.v1.FstabEntryR\aentries\x12#\n" +
+	"\rkernel_params\x18\x03 \x01(\tR\fkernelParams\"z\n" +
 	"\n" +
 	"FstabEntry\x121\n" +
 	"\x06target\x18\x01 \x01(\v2\x19.kadeploy.agent.v1.TargetR\x06target\x12\x1f\n" +
 	"\vmount_point\x18\x02 \x01(\tR\n" +
 	"mountPoint\x12\x18\n" +
-	"\aoptions\x18\x04 \x01(\tR\aoptions\"*\n" +
+	"\aoptions\x18\x04 \x01(\tR\aoptions\"B\n" +
 	"\x12CompleteFstabReply\x12\x14\n" +
-	"\x05added\x18\x01 \x03(\tR\x05added\"j\n" +
+	"\x05added\x18\x01 \x03(\tR\x05added\x12\x16\n" +
+	"\x06doubts\x18\x02 \x03(\tR\x06doubts\"j\n" +
 	"\x0eReceiveRequest\x124\n" +
 	"\x04open\x18\x01 \x01(\v2\x1e.kadeploy.agent.v1.ReceiveOpenH\x00R\x04open\x12\x1a\n" +
 	"\acontrol\x18\x02 \x01(\fH\x00R\acontrolB\x06\n" +
