@@ -64,8 +64,9 @@ func (Frames) Make(ctx context.Context, job Job) (err error) {
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
 	most := int64(float64(job.Image.Size) * framesGain[job.Image.Compression])
+	content := &measured{plain, expands*job.Image.Size + smallImage}
 	// One processor is left for whoever deploys meanwhile.
-	index, err := frames.Encode(ctx, &limited{scratch, most}, plain, frames.Options{Workers: max(runtime.GOMAXPROCS(0)-1, 1)})
+	index, err := frames.Encode(ctx, &limited{scratch, most}, content, frames.Options{Workers: max(runtime.GOMAXPROCS(0)-1, 1)})
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,25 @@ func (Frames) Make(ctx context.Context, job Job) (err error) {
 // decompress reads an image as its description says that it is compressed.
 func decompress(r io.Reader, name string) (io.ReadCloser, error) {
 	return compression.NewReader(bufio.NewReaderSize(r, inputBuffer), name)
+}
+
+// expands is how many times larger than the file its content may be: a system is 2
+// to 5 times as large. A few bytes can stand for zeros without end.
+const expands = 200
+
+// measured ends where a content is larger than any system's: the work on it would
+// keep a processor from others, for as long as its author likes.
+type measured struct {
+	r    io.Reader
+	left int64
+}
+
+func (m *measured) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	if m.left -= int64(n); m.left < 0 {
+		return 0, fmt.Errorf("%w: its content is more than %d times as large as its file", ErrNoGain, expands)
+	}
+	return n, err
 }
 
 // limited gives up when frames become so large that sending them costs more than they save.

@@ -105,7 +105,9 @@ func TestFramesOnlyWhereTheyGain(t *testing.T) {
 	}
 	ready := image(t, string(append(x.Encode(), body.Bytes()...)))
 	ready.Compression = "zstd"
-	for reason, im := range map[string]Image{"in frames already": ready, "much larger": far} {
+	bomb := packed(t, make([]byte, 256<<20), "zstd")
+	bomb.Size = max(bomb.Size, smallImage)
+	for reason, im := range map[string]Image{"in frames already": ready, "much larger": far, "200 times as large as its file": bomb} {
 		s.Begin(im, framesName)
 		settle(s)
 		if _, err := s.Take(t.Context(), im, framesName, "W"); !errors.Is(err, ErrDeclined) || !strings.Contains(err.Error(), reason) {
