@@ -10,10 +10,10 @@ import (
 	"kadeploy/minios/lab"
 )
 
-// TestDisks deploys one machine with two large SCSI disks, again and again, each
+// TestDisks deploys one machine with three large SCSI disks, again and again, each
 // time elsewhere on them.
 func TestDisks(t *testing.T) {
-	r := startLab(t, lab.Options{Nodes: 1, Disks: 2, DiskBytes: 80e9, SCSI: true}, func(r *rig) {
+	r := startLab(t, lab.Options{Nodes: 1, Disks: 3, DiskBytes: 80e9, SCSI: true}, func(r *rig) {
 		file := filepath.Join(r.opts.Directory, "lab-cluster.conf")
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -30,6 +30,7 @@ func TestDisks(t *testing.T) {
 		run  func(*testing.T, *rig)
 		long bool // only with the whole of the lab's tests
 	}{
+		{"data disks", guideDataDisks, true},
 		{"prod", onProd, true},
 		{"second disk", onSecondDisk, false},
 		{"wrong disk", onWrongDisk, false},
@@ -65,18 +66,11 @@ func onProd(t *testing.T, r *rig) {
 	r.lands("KDPL_PROD_disk0", "-a", r.environment("prod", "", ""), "-p", "PROD")
 }
 
-func onSecondDisk(t *testing.T, r *rig) {
-	r.lands("KDPL_DEPLOY_disk1", "-a", r.environment("second", "", ""), "-b", "disk1")
-	if got := r.login("node-1", "lsblk -dno SERIAL $(lsblk -no PKNAME $(findmnt -no SOURCE /) | sed s,^,/dev/,)"); got != "node-1-disk1" {
-		t.Errorf("the root is on the disk %s", got)
-	}
-}
-
 // onWrongDisk wants what the machine does not have: nothing is written, the disks keep what they have.
 func onWrongDisk(t *testing.T, r *rig) {
 	out := r.deploy("-a", r.environment("wrong", "", ""), "-b", "disk7", "-m", "node-1.lab", "--force-steps", once)
 	same(t, "nodes that are not up", out.ko, "node-1.lab")
-	contains(t, "the text", out.stdout, "create_partition_table: ", "partition disk7: the node has 2 disks: /dev/sd", `(80000000000 bytes, serial number "node-1-disk0")`)
+	contains(t, "the text", out.stdout, "create_partition_table: ", "partition disk7: the node has 3 disks: /dev/sd", `(80000000000 bytes, serial number "node-1-disk0")`)
 }
 
 func onLayout(t *testing.T, r *rig) {
