@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -30,9 +31,15 @@ func TestUEFI(t *testing.T) {
 			t.Errorf("%s: %q, want %q", command, got, want)
 		}
 	}
-	// The entry in the firmware's list may fail, and the boot below does not need it. Names there are UTF-16.
-	entry := r.login("node-1", `grep -lP 'k\x00a\x00d\x00e\x00p\x00l\x00o\x00y\x00' /sys/firmware/efi/efivars/Boot0* | wc -l`)
-	t.Logf("the firmware has %s entries of the name kadeploy", entry)
+	// The firmware's own list: the entry is there, and it is the last to be tried. Names there are UTF-16.
+	entry := r.login("node-1", `cd /sys/firmware/efi/efivars; for f in Boot0*; do tr -d '\000' <$f | grep -aq kadeploy && echo ${f%%-*}; done; true`)
+	if !regexp.MustCompile(`^Boot[0-9A-F]{4}$`).MatchString(entry) {
+		t.Errorf("the firmware's entries that name kadeploy: %q, want one", entry)
+	}
+	last := r.login("node-1", `cd /sys/firmware/efi/efivars; tail -c 2 BootOrder-* | od -An -tx2`)
+	if want := strings.TrimPrefix(entry, "Boot"); !strings.EqualFold(last, want) {
+		t.Errorf("the last of the firmware's list is %s, want %s", last, want)
+	}
 
 	begin = time.Now()
 	reboot := r.run("kareboot3", "-r", "simple", "-l", "hard", "-m", "node-1.lab")
