@@ -14,6 +14,11 @@ import (
 
 // put writes a file of the system, whatever links lead there, in one move.
 func (in Install) put(directory, name, text string) error {
+	return in.putMode(directory, name, text, 0o644)
+}
+
+// putMode is put for a file that is more than text.
+func (in Install) putMode(directory, name, text string, mode uint32) error {
 	if err := in.makeDirectory(directory); err != nil {
 		return fmt.Errorf("write %s/%s: %w", directory, name, err)
 	}
@@ -24,7 +29,7 @@ func (in Install) put(directory, name, text string) error {
 	defer dir.Close()
 	temporary := "." + name + ".new"
 	unix.Unlinkat(int(dir.Fd()), temporary, 0) // left by an interrupted run
-	fd, err := unix.Openat(int(dir.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	fd, err := unix.Openat(int(dir.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	if err != nil {
 		return fmt.Errorf("write %s/%s: %w", directory, name, err)
 	}
