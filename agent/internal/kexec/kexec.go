@@ -1,15 +1,19 @@
 // Package kexec loads the kernel of a deployed system, so that the node can jump
 // into it without its firmware. It does not jump: the caller first lets go of
-// the disks. See kexec_file_load(2).
+// the disks. See kexec_load(2).
 package kexec
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"kadeploy/agent/internal/command"
 	"kadeploy/agent/internal/fault"
 	"kadeploy/agent/internal/inroot"
 )
@@ -60,7 +64,15 @@ func (k Kernel) find(what, path string) (string, error) {
 
 // Load hands the kernel to the running one, which keeps a copy: the files may be
 // unmounted afterwards.
-func (k Kernel) Load() error {
+//
+// The first way is kexec_load(2), by the kexec program and without checksums: of all
+// that is loaded, up to the memory in which the kernel unpacks itself, the SHA-256 is
+// taken when it is loaded and again by the code that runs between the kernels. It is
+// meant for a kernel that waits for a crash, while who knows what writes to memory; here the
+// jump follows at once. A slow machine needs seconds for each. Where that way is
+// forbidden (Secure Boot's lockdown demands signed kernels) or fails, the kernel reads and checks
+// the files itself: kexec_file_load(2).
+func (k Kernel) Load(ctx context.Context) error {
 	if _, err := k.Find(); err != nil {
 		return err
 	}
@@ -69,19 +81,56 @@ func (k Kernel) Load() error {
 		return err
 	}
 	defer kernel.Close()
-	flags, initrd := unix.KEXEC_FILE_NO_INITRAMFS, -1
+	var initrd *os.File
 	if k.Initrd != "" {
-		f, err := inroot.Open(k.Root, k.Initrd, unix.O_RDONLY, 0)
-		if err != nil {
+		if initrd, err = inroot.Open(k.Root, k.Initrd, unix.O_RDONLY, 0); err != nil {
 			return err
 		}
-		defer f.Close()
-		flags, initrd = 0, int(f.Fd())
+		defer initrd.Close()
 	}
-	if err := unix.KexecFileLoad(int(kernel.Fd()), initrd, k.CommandLine, flags); err != nil {
-		return fmt.Errorf("load the kernel %s: %w%s", k.Kernel, err, hint(err))
+	unchecked := k.loadUnchecked(ctx, kernel, initrd)
+	if unchecked == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := k.loadFiles(kernel, initrd); err != nil {
+		return fmt.Errorf("load the kernel %s: %w%s (and before that: %w)", k.Kernel, err, hint(err), unchecked)
 	}
 	return nil
+}
+
+// loadUnchecked has the kexec program load the files; initrd may be nil. It is given
+// the open files, as their names mean others outside of the root.
+func (k Kernel) loadUnchecked(ctx context.Context, kernel, initrd *os.File) error {
+	tool, err := command.Tool("kexec")
+	if err != nil {
+		return err
+	}
+	name := func(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
+	args := []string{"--load", "--kexec-syscall", "--no-checks", "--command-line=" + k.CommandLine}
+	if initrd != nil {
+		args = append(args, "--initrd="+name(initrd))
+	}
+	if err := command.Run(ctx, command.Cmd{Path: tool, Args: append(args, name(kernel)), Timeout: toolLimit}); err != nil {
+		return err
+	}
+	if !Loaded() {
+		return errors.New("kexec ended well, but no kernel is loaded")
+	}
+	return nil
+}
+
+// toolLimit is what the kexec program may take; it takes a second on an emulated machine.
+const toolLimit = 2 * time.Minute
+
+func (k Kernel) loadFiles(kernel, initrd *os.File) error {
+	flags, fd := unix.KEXEC_FILE_NO_INITRAMFS, -1
+	if initrd != nil {
+		flags, fd = 0, int(initrd.Fd())
+	}
+	return unix.KexecFileLoad(int(kernel.Fd()), fd, k.CommandLine, flags)
 }
 
 func hint(err error) string {

@@ -47,7 +47,7 @@ func TestLoadRefusesWhatIsNoKernel(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "vmlinuz"), []byte("not a kernel"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	err := Kernel{Root: root, Kernel: "/vmlinuz"}.Load()
+	err := Kernel{Root: root, Kernel: "/vmlinuz"}.Load(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "load the kernel /vmlinuz") {
 		t.Errorf("Load = %v", err)
 	}

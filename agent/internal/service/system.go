@@ -82,13 +82,16 @@ func (s *Service) Kexec(ctx context.Context, r *agentv1.KexecRequest) (*agentv1.
 		}
 		line = kexec.WithRoot(line, root.argument(r.Initrd != ""))
 	}
-	if err := (kexec.Kernel{Root: r.Root, Kernel: r.Kernel, Initrd: r.Initrd, CommandLine: line}).Load(); err != nil {
+	begin := time.Now()
+	if err := (kexec.Kernel{Root: r.Root, Kernel: r.Kernel, Initrd: r.Initrd, CommandLine: line}).Load(ctx); err != nil {
 		return nil, statusOf(err)
 	}
+	loaded := time.Now()
 	if err := rootfs.Unmount(ctx, r.Root); err != nil {
 		return nil, statusOf(err)
 	}
-	s.log.Info("jumping into the deployed system", "command line", line)
+	s.log.Info("jumping into the deployed system", "command line", line,
+		"load", loaded.Sub(begin).Round(time.Millisecond), "unmount", time.Since(loaded).Round(time.Millisecond))
 	s.leaveSoon(Jump)
 	return &agentv1.KexecReply{CommandLine: line}, nil
 }
