@@ -23,7 +23,7 @@ type Config struct {
 	Mark     int           // port that only the mini-OS opens (25300)
 	Window   int           // machines probed at once (50)
 	Connect  time.Duration // limit of one connection attempt (1 s)
-	Interval time.Duration // between two probes of a machine (1 s)
+	Interval time.Duration // between two probes of a machine (250 ms)
 }
 
 const (
@@ -31,7 +31,7 @@ const (
 	defaultMark     = 25300
 	defaultWindow   = 50
 	defaultConnect  = time.Second
-	defaultInterval = time.Second
+	defaultInterval = 250 * time.Millisecond
 )
 
 // Prober probes machines. One serves the whole coordinator, because its window does.

@@ -218,9 +218,12 @@ func (n nodes) intoMiniOS(ctx context.Context, t *workflow.Task, node string) er
 	return err
 }
 
-// loading is the script that loads the mini-OS and leaves for it a second later, so
+// loading is the script that loads the mini-OS and leaves for it a moment later, so
 // that the answer gets out; or has the site's script do it. The file systems of the running system stay clean: they
-// are synced and made read-only, as the trusted one is kept.
+// are synced and made read-only, as the trusted one is kept. The kernel does the latter
+// when it comes to it; it is waited for, a second at most. As on the way into the
+// deployed system, the checksums of a kernel that is left for at once are not wanted
+// (agent/internal/kexec); where that is refused, the kernel makes them.
 func loading(files []BootFile, load cluster.Loading) string {
 	var b strings.Builder
 	b.WriteString("set -e\ncd \"$(dirname \"$KADEPLOY_KEXEC_KERNEL\")\"\ncat")
@@ -238,9 +241,16 @@ func loading(files []BootFile, load cluster.Loading) string {
 	b.WriteString(`PATH=$PATH:/usr/sbin:/sbin
 command -v kexec >/dev/null || { echo "the system has no kexec: install kexec-tools in it" >&2; exit 1; }
 load() { kexec "$@" "$KADEPLOY_KEXEC_KERNEL" --initrd="$KADEPLOY_KEXEC_INITRD" --command-line="$KADEPLOY_KEXEC_PARAMS"; }
-load -a -l 2>/dev/null || load -l
+load -c -l --no-checks 2>/dev/null || load -a -l 2>/dev/null || load -l
 rm -f "$KADEPLOY_KEXEC_INITRD"
-nohup /bin/sh -c 'sleep 1; sync; echo u >/proc/sysrq-trigger; sleep 1; kexec -e || systemctl kexec' >/dev/null 2>&1 </dev/null &
+nohup /bin/sh -c 'sleep 0.2 || sleep 1
+sync
+echo u >/proc/sysrq-trigger
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	grep -q "^/dev/[^ ]* [^ ]* [^ ]* rw" /proc/self/mounts || break
+	sleep 0.1 || { sleep 1; break; }
+done
+kexec -e || systemctl kexec' >/dev/null 2>&1 </dev/null &
 `)
 	return b.String()
 }
