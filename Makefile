@@ -78,6 +78,10 @@ test-unit: packages build ## all tests that boot no machine
 bench-rehearse: build ## deploy on 100, 1,000 and 5,000 simulated nodes, and on 100 with faults by 100 seeds, beside the goals
 	@scripts/bench-rehearse.sh
 
+.PHONY: bench-lab
+bench-lab: minios environment ## deploy on three lab machines that are off, then again while they run, beside the goals (root; JSON=1 for JSON)
+	@scripts/bench-lab.sh
+
 .PHONY: race
 race: build ## the tests that boot no machine, under the race detector (takes long)
 	@scripts/install-packages.sh gcc libc6-dev

@@ -8,26 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 root=$PWD
-bin=$root/bin
 work=$root/var/demo
-lab=("$bin/lab" --dir "$work/lab")
+. scripts/lab-site.sh
 nodes=${NODES:-3}
 names="node-[1-$nodes].lab"
-export KADEPLOY_SOCKET=$work/state/kadeployd.sock
-export KADEPLOY3_CONFIG_DIR=$work/site
-
-say() { printf '\n== %s\n' "$*"; }
-
-daemon=
-take_down() {
-	if [ -n "$daemon" ]; then
-		kill "$daemon" 2>/dev/null || true
-		wait "$daemon" 2>/dev/null || true
-	fi
-	if [ -e "$work/lab/lab.json" ]; then
-		"${lab[@]}" down
-	fi
-}
 
 stop_earlier() {
 	if [ -e "$work/kadeployd.pid" ]; then
@@ -51,31 +35,13 @@ if [ "${1:-}" = stop ]; then
 fi
 
 stop_earlier
-rm -rf "$work/state"
-mkdir -p "$work/keys"
 trap take_down EXIT
 
 say "The lab: $nodes machines with blank disks, powered off"
-"${lab[@]}" up --nodes "$nodes"
-for key in deploy user; do
-	[ -e "$work/keys/$key" ] || ssh-keygen -q -t ed25519 -N '' -C "$key@lab" -f "$work/keys/$key"
-done
-"${lab[@]}" site --out "$work/site" --state "$work/state" --minios "$root/var/minios" --key "$work/keys/deploy.pub"
+start_lab "$nodes"
 
 say "The coordinator, on the machines' network"
-# exec: the process that is waited for, and stopped, is the coordinator itself.
-"${lab[@]}" exec -- "$bin/kadeployd" --config "$work/site" >"$work/kadeployd.log" 2>&1 &
-daemon=$!
-for _ in $(seq 200); do
-	[ -S "$KADEPLOY_SOCKET" ] && break
-	kill -0 "$daemon" 2>/dev/null || break
-	sleep 0.1
-done
-if [ ! -S "$KADEPLOY_SOCKET" ]; then
-	echo "demo: the coordinator did not start:" >&2
-	tail "$work/kadeployd.log" >&2
-	exit 1
-fi
+start_coordinator
 "$bin/kadeploy3" --version
 
 say "The environment is registered"

@@ -34,6 +34,17 @@ func (o Options) Socket() string { return filepath.Join(o.State, "kadeployd.sock
 // PrivateKey is the private half of DeploymentKey, beside it as ssh-keygen puts it.
 func (o Options) PrivateKey() string { return strings.TrimSuffix(o.DeploymentKey, ".pub") }
 
+// KernelParams are kernel arguments, a blank before them, of all that the machines
+// boot. Without random addresses (norandmaps) an emulated processor finds the code of a
+// program translated when the next process runs it; with them it begins anew, and
+// programs start three times as slowly.
+func (o Options) KernelParams() string {
+	if o.Plan.Accelerator == lab.TCG {
+		return " norandmaps"
+	}
+	return ""
+}
+
 // Write makes the directory and the files in it.
 func Write(o Options) error {
 	for _, p := range []string{o.Directory, o.State, o.MiniOS, o.LabCommand, o.DeploymentKey} {
