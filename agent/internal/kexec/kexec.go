@@ -69,9 +69,9 @@ func (k Kernel) find(what, path string) (string, error) {
 // that is loaded, up to the memory in which the kernel unpacks itself, the SHA-256 is
 // taken when it is loaded and again by the code that runs between the kernels. It is
 // meant for a kernel that waits for a crash, while who knows what writes to memory; here the
-// jump follows at once. A slow machine needs seconds for each. Where that way is
-// forbidden (Secure Boot's lockdown demands signed kernels) or fails, the kernel reads and checks
-// the files itself: kexec_file_load(2).
+// jump follows at once. A slow machine needs seconds for each. Where that way
+// fails, and on UEFI machines, whose Secure Boot may demand signed kernels, the kernel
+// reads and checks the files itself: kexec_file_load(2).
 func (k Kernel) Load(ctx context.Context) error {
 	if _, err := k.Find(); err != nil {
 		return err
@@ -104,6 +104,9 @@ func (k Kernel) Load(ctx context.Context) error {
 // loadUnchecked has the kexec program load the files; initrd may be nil. It is given
 // the open files, as their names mean others outside of the root.
 func (k Kernel) loadUnchecked(ctx context.Context, kernel, initrd *os.File) error {
+	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
+		return errors.New("not tried on a UEFI machine")
+	}
 	tool, err := command.Tool("kexec")
 	if err != nil {
 		return err

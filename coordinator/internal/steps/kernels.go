@@ -241,7 +241,7 @@ func loading(files []BootFile, load cluster.Loading) string {
 	b.WriteString(`PATH=$PATH:/usr/sbin:/sbin
 command -v kexec >/dev/null || { echo "the system has no kexec: install kexec-tools in it" >&2; exit 1; }
 load() { kexec "$@" "$KADEPLOY_KEXEC_KERNEL" --initrd="$KADEPLOY_KEXEC_INITRD" --command-line="$KADEPLOY_KEXEC_PARAMS"; }
-load -c -l --no-checks 2>/dev/null || load -a -l 2>/dev/null || load -l
+{ [ ! -d /sys/firmware/efi ] && load -c -l --no-checks 2>/dev/null; } || load -a -l 2>/dev/null || load -l
 rm -f "$KADEPLOY_KEXEC_INITRD"
 nohup /bin/sh -c 'sleep 0.2 || sleep 1
 sync

@@ -210,7 +210,11 @@ func TestKexecIntoTheMiniOS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := "-a\n-l\n" + dir + "/vmlinuz\n--initrd=" + dir + "/initrd.kexec\n--command-line=a 'b'\n"
+			first := "-c\n-l\n--no-checks\n"
+			if _, err := os.Stat("/sys/firmware/efi"); err == nil {
+				first = "-a\n-l\n"
+			}
+			want := first + dir + "/vmlinuz\n--initrd=" + dir + "/initrd.kexec\n--command-line=a 'b'\n"
 			if string(ran) != want {
 				t.Errorf("kexec was called with\n%swant\n%s", ran, want)
 			}
