@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+
+	"kadeploy/proto/image/gunzip"
 )
 
 // Names of compressions.
@@ -40,7 +41,7 @@ func NewReader(r io.Reader, name string) (io.ReadCloser, error) {
 
 var decoders = map[string]func(io.Reader) (io.ReadCloser, error){
 	None: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil },
-	Gzip: func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
+	Gzip: func(r io.Reader) (io.ReadCloser, error) { return gunzip.NewReader(r) },
 	Bzip2: func(r io.Reader) (io.ReadCloser, error) {
 		return io.NopCloser(bzip2.NewReader(r)), nil
 	},
