@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 func extract(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("bench-image run", flag.ContinueOnError)
 	var j imagebench.Job
-	fs.StringVar(&j.Kind, "kind", "tar", "tar or dd")
+	fs.StringVar(&j.Kind, "kind", "tar", "tar, dd or blocks")
 	fs.StringVar(&j.Compression, "compression", "zstd", "as in descriptions")
 	fs.BoolVar(&j.NoFlush, "no-flush", false, "do not wait until all is on the disk")
 	profile := fs.String("profile", "", "write a CPU profile to `FILE`")

@@ -85,7 +85,7 @@ func Run(ctx context.Context, c Config) ([]Result, error) {
 }
 
 // measure runs the contenders of a row turn about.
-func measure(ctx context.Context, c Config, row Row, input string, disk *disk) (Result, error) {
+func measure(ctx context.Context, c Config, row Row, input string, disk *loop) (Result, error) {
 	samples := make([][]sample, len(row.Contenders))
 	for round := range c.Runs {
 		for i, who := range row.Contenders {

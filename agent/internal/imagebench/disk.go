@@ -12,14 +12,14 @@ import (
 // diskSize is that of the loop device, in bytes; its file is sparse.
 const diskSize = 10 << 30
 
-// disk is a loop device that is formatted anew for each run.
-type disk struct {
+// loop is a loop device that is formatted anew for each run.
+type loop struct {
 	file, device, mount string
 	mounted             bool
 }
 
-func newDisk(ctx context.Context, dir string) (*disk, error) {
-	d := &disk{file: filepath.Join(dir, "disk.img"), mount: filepath.Join(dir, "mnt")}
+func newDisk(ctx context.Context, dir string) (*loop, error) {
+	d := &loop{file: filepath.Join(dir, "disk.img"), mount: filepath.Join(dir, "mnt")}
 	if err := os.MkdirAll(d.mount, 0o755); err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func newDisk(ctx context.Context, dir string) (*disk, error) {
 
 // empty returns the target of the next run: the device with nothing on it, or the
 // root of an empty ext4 on it. Nothing of the run before is still to be written.
-func (d *disk) empty(ctx context.Context, device bool) (string, error) {
+func (d *loop) empty(ctx context.Context, device bool) (string, error) {
 	if err := d.unmount(ctx); err != nil {
 		return "", err
 	}
@@ -66,7 +66,7 @@ func (d *disk) empty(ctx context.Context, device bool) (string, error) {
 	return d.mount, err
 }
 
-func (d *disk) unmount(ctx context.Context) error {
+func (d *loop) unmount(ctx context.Context) error {
 	if !d.mounted {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (d *disk) unmount(ctx context.Context) error {
 }
 
 // close takes the disk away, also after ctx has ended.
-func (d *disk) close() {
+func (d *loop) close() {
 	ctx := context.Background()
 	_ = d.unmount(ctx)
 	_, _ = output(ctx, "losetup", "-d", d.device)

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
+	"kadeploy/agent/internal/blockroot"
+	"kadeploy/agent/internal/disk"
 	"kadeploy/agent/internal/image"
+	"kadeploy/agent/internal/mountinfo"
 )
 
 // chunk is how much at a time comes from a broadcast chain.
@@ -56,6 +60,34 @@ func (j Job) sink(ctx context.Context) (*image.Sink, error) {
 		return image.NewTarSink(ctx, image.TarOptions{Root: j.Target, Compression: j.Compression, NoFlush: j.NoFlush})
 	case "dd":
 		return image.NewRawSink(ctx, image.RawOptions{Device: j.Target, Compression: j.Compression})
+	case "blocks":
+		return j.blocks(ctx)
 	}
-	return nil, fmt.Errorf("unknown kind %q: use tar or dd", j.Kind)
+	return nil, fmt.Errorf("unknown kind %q: use tar, dd or blocks", j.Kind)
+}
+
+// blocks replaces the file system that is mounted on the target, as a node does:
+// written, grown, made its own, checked and mounted again.
+func (j Job) blocks(ctx context.Context) (*image.Sink, error) {
+	mounts, err := mountinfo.Read()
+	if err != nil {
+		return nil, err
+	}
+	point, err := filepath.Abs(j.Target)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mountinfo.Below(mounts, point) {
+		if m.Point != point {
+			continue
+		}
+		w, err := blockroot.New(&disk.Host{}, blockroot.Root{
+			Target: disk.Target{Disk: m.Source}, Point: point, Options: "noinit_itable", Label: "ROOT",
+		})
+		if err != nil {
+			return nil, err
+		}
+		return image.NewBlocksSink(ctx, image.BlocksOptions{Device: w.Device(), Begin: w.Begin, Finish: w.Finish, Undo: w.Undo}), nil
+	}
+	return nil, fmt.Errorf("nothing is mounted on %s", point)
 }

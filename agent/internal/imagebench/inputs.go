@@ -53,6 +53,13 @@ func makeInput(ctx context.Context, c Config, name, part string) error {
 			return err
 		}
 		return makeFrames(ctx, from, part)
+	case "root.blocks.zst":
+		from, err := prepareInput(ctx, c, "root.tar.zst")
+		if err != nil {
+			return err
+		}
+		_, err = output(ctx, filepath.Join(filepath.Dir(c.Self), "kadeployd"), "prepare-image", "--form", "blocks", "--compression", "zstd", from, part)
+		return err
 	case "disk":
 		return makeDisk(ctx, c, part)
 	}

@@ -25,6 +25,10 @@ func rows(self string) []Row {
 			ours("--kind tar --compression zstd"),
 			tool("tar --zstd, sync", gnu("--zstd")+flush),
 		}},
+		{"blocks, durable", "root.blocks.zst", false, "3 x", []Contender{
+			ours("--kind blocks"),
+			tool("tar --zstd, sync", `tar -xpf "${1%.blocks.zst}.tar.zst" -C "$2" --numeric-owner --zstd`+flush),
+		}},
 		{"tar.lz4", "root.tar.lz4", false, "2 x", []Contender{
 			ours("--kind tar --compression lz4 --no-flush"),
 			tool("tar -Ilz4", gnu("-Ilz4")),

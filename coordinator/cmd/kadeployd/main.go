@@ -80,7 +80,7 @@ Exit status: 0 stopped by a signal, 1 could not start or go on.`,
 	}
 	root.PersistentFlags().StringVar(&o.directory, "config", directory, "configuration directory ($KADEPLOY3_CONFIG_DIR)")
 	root.PersistentFlags().BoolVar(&o.verbose, "verbose", false, "log details too")
-	root.AddCommand(o.check(), o.backup(), o.rehearse(), machinesCommand(), manCommand())
+	root.AddCommand(o.check(), o.backup(), o.rehearse(), machinesCommand(), prepareImageCommand(), manCommand())
 	return root
 }
 
