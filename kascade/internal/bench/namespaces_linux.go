@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,7 +35,9 @@ type namespaces struct {
 	hub   *netlink.Handle
 	open  []netns.NsHandle  // hub, place 0, place 1, …
 	nodes []*netlink.Handle // in the namespace of each place
-	cuts  []int
+
+	mu   sync.Mutex // several cables may be pulled at once
+	cuts []int
 }
 
 // network makes the network of a case.
@@ -214,24 +217,29 @@ func (n *namespaces) start(place int, cmd *exec.Cmd) error {
 }
 
 func (n *namespaces) cut(place int) error {
+	n.mu.Lock()
 	n.cuts = append(n.cuts, place)
+	n.mu.Unlock()
 	return n.set(place, n.hub.LinkSetDown)
 }
 
 // mend plugs the cables in, waits until both ends know it, and lets every place forget who could
 // not be reached: else its next connection could fail for what was before.
 func (n *namespaces) mend() error {
-	if len(n.cuts) == 0 {
+	n.mu.Lock()
+	cuts := n.cuts
+	n.cuts = nil
+	n.mu.Unlock()
+	if len(cuts) == 0 {
 		return nil
 	}
 	var errs []error
-	for _, place := range n.cuts {
+	for _, place := range cuts {
 		errs = append(errs, n.set(place, n.hub.LinkSetUp), n.awaitCarrier(place))
 	}
 	for place := range n.nodes {
 		errs = append(errs, n.forget(place))
 	}
-	n.cuts = nil
 	return errors.Join(errs...)
 }
 
