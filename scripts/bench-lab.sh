@@ -30,7 +30,7 @@ for _ in $(seq 600); do
 	sleep 0.1
 done
 
-# run NAME [OPTIONS]: a deployment; its seconds are in $took, where they went in $work/NAME.json.
+# run NAME [OPTIONS]: a deployment; its seconds are in $took, where they went in $work/NAME.log.
 run() {
 	local name=$1 begin
 	shift

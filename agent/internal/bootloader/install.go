@@ -96,12 +96,15 @@ func (in Install) runInstall(ctx context.Context, f family, root, path string) e
 }
 
 // run runs one of grub's programs inside of root.
-func (in Install) run(ctx context.Context, root, path string, args ...string) (err error) {
-	undo, err := Install{Root: root}.layShortcuts()
-	if err != nil {
+func (in Install) run(ctx context.Context, root, path string, args ...string) error {
+	if undo, err := (Install{Root: root}).layShortcuts(); err != nil {
 		in.say("grub will be slow: %v", err)
 	} else {
-		defer func() { err = errors.Join(err, undo()) }()
+		defer func() {
+			if err := undo(); err != nil {
+				in.say("%v", err) // it is in memory, and goes with this boot
+			}
+		}()
 	}
 	return command.Run(ctx, command.Cmd{
 		Path: path, Args: args, Root: root, Env: []string{grubPath}, Stdout: in.Output, Stderr: in.Output, Timeout: limit,

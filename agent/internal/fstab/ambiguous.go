@@ -10,6 +10,7 @@ import (
 type Named struct {
 	Path                             string // /dev/vda3
 	UUID, Label, PartUUID, PartLabel string
+	Type                             string // of its file system, for whoever asks; not looked at here
 }
 
 // Doubt is a name that a system looks for, and that several devices have.

@@ -88,25 +88,30 @@ func (k Kernel) Load(ctx context.Context) error {
 		}
 		defer initrd.Close()
 	}
-	unchecked := k.loadUnchecked(ctx, kernel, initrd)
-	if unchecked == nil {
-		return nil
-	}
-	if err := ctx.Err(); err != nil {
-		return err
+	var unchecked error
+	if !uefi() {
+		if unchecked = k.loadUnchecked(ctx, kernel, initrd); unchecked == nil {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
 	if err := k.loadFiles(kernel, initrd); err != nil {
-		return fmt.Errorf("load the kernel %s: %w%s (and before that: %w)", k.Kernel, err, hint(err), unchecked)
+		err = fmt.Errorf("load the kernel %s: %w%s", k.Kernel, err, hint(err))
+		return errors.Join(err, unchecked)
 	}
 	return nil
+}
+
+func uefi() bool {
+	_, err := os.Stat("/sys/firmware/efi")
+	return err == nil
 }
 
 // loadUnchecked has the kexec program load the files; initrd may be nil. It is given
 // the open files, as their names mean others outside of the root.
 func (k Kernel) loadUnchecked(ctx context.Context, kernel, initrd *os.File) error {
-	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
-		return errors.New("not tried on a UEFI machine")
-	}
 	tool, err := command.Tool("kexec")
 	if err != nil {
 		return err

@@ -3,8 +3,10 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
+	"kadeploy/agent/internal/command"
 	"kadeploy/agent/internal/disk"
 	"kadeploy/agent/internal/fault"
 	"kadeploy/agent/internal/fstab"
@@ -23,9 +25,13 @@ func (s *Service) doubts(ctx context.Context, r *agentv1.CompleteFstabRequest) (
 	if err != nil {
 		return nil, err
 	}
+	doubts := fstab.Ambiguous(table, r.KernelParams, devices)
+	if len(doubts) > 0 { // seldom: what costs a program for each device is asked only now
+		doubts = fstab.Ambiguous(table, r.KernelParams, withoutParts(ctx, devices))
+	}
 	var texts []string
 	var errs []error
-	for _, d := range fstab.Ambiguous(table, r.KernelParams, devices) {
+	for _, d := range doubts {
 		if d.Point == "" {
 			errs = append(errs, fault.Preconditionf("%s", d))
 		} else {
@@ -58,8 +64,29 @@ func (s *Service) named(ctx context.Context, partUUIDs bool) ([]fstab.Named, err
 	for i := range all {
 		// One that cannot be read has no names that a system could find.
 		if signature, err := disk.Probe(all[i].Path); err == nil {
-			all[i].UUID, all[i].Label = signature.UUID, signature.Label
+			all[i].UUID, all[i].Label, all[i].Type = signature.UUID, signature.Label, signature.Type
 		}
 	}
 	return all, nil
+}
+
+// withoutParts takes their names from devices that share them because they are parts
+// of one file system: of btrfs, where all have its UUID, and of arrays whose marks are
+// at the end, where each looks as the array does.
+func withoutParts(ctx context.Context, devices []fstab.Named) []fstab.Named {
+	all := slices.Clone(devices)
+	known := map[string]bool{} // UUIDs of btrfs
+	for i := range all {
+		d := &all[i]
+		part := d.Type == "btrfs" && known[d.UUID]
+		known[d.UUID] = known[d.UUID] || d.Type == "btrfs"
+		if !part && d.Type != "" {
+			kind, err := command.Output(ctx, "blkid", "-p", "-s", "TYPE", "-o", "value", d.Path)
+			part = err == nil && strings.HasSuffix(strings.TrimSpace(kind), "_member")
+		}
+		if part {
+			d.UUID, d.Label = "", ""
+		}
+	}
+	return all
 }

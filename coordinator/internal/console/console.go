@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -93,8 +92,6 @@ func attachLine(c *cluster.Cluster, node string) string {
 	return c.Remote.Console.Line
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
-
 // line is the command for a node's console.
 func (s *Service) line(c *cluster.Cluster, node string) (string, error) {
 	return s.fill(attachLine(c, node), node)
@@ -102,12 +99,7 @@ func (s *Service) line(c *cluster.Cluster, node string) (string, error) {
 
 // fill replaces the patterns of a site's command.
 func (s *Service) fill(text, node string) (string, error) {
-	if !hostName.MatchString(node) {
-		return "", fmt.Errorf("%q is not a host name that a command may be given", node)
-	}
-	short, _, _ := strings.Cut(node, ".")
-	text = strings.ReplaceAll(text, "DEFAULT_CONNECTOR", s.cfg.Connector)
-	return strings.NewReplacer("HOSTNAME_FQDN", node, "HOSTNAME_SHORT", short).Replace(text), nil
+	return cluster.ForNode(strings.ReplaceAll(text, "DEFAULT_CONNECTOR", s.cfg.Connector), node)
 }
 
 // Open begins a session. A node has one at most: CONFLICTING_ELEMENTS.

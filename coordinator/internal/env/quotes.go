@@ -16,8 +16,12 @@ func closed(field, line string) *Error {
 }
 
 // openQuote is the quote that is open at the end of a line, as bash reads it, or a
-// backslash that would join the next line; 0: the line is whole.
+// backslash that would join the next line; 0: the line is whole. Quotes inside of
+// commands inside of quotes are left to bash.
 func openQuote(line string) byte {
+	if strings.Contains(line, "$(") || strings.Contains(line, "`") {
+		return 0
+	}
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
 		case c == '\\':

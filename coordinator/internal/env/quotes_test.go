@@ -25,6 +25,7 @@ var lines = map[string]bool{
 	"setup a#'b":                  false,
 	`setup \`:                     false,
 	"setup 'a' 'b' 'c":            false,
+	`setup "$(echo 'it"s')"`:      true,
 	`'my script' "--inittab='s0:12345:respawn:/sbin/agetty'"`: true,
 }
 

@@ -140,22 +140,16 @@ func readGroups(file string) groupFile {
 func (s *Service) substitute(line, node string, group []string) (string, error) {
 	short := make([]string, len(group))
 	for i, name := range group {
-		if name == "" || strings.HasPrefix(name, "-") || strings.Trim(name, hostLetters) != "" {
-			return "", fmt.Errorf("%q is not a host name that a command may be given", name)
+		if err := cluster.CheckHostName(name); err != nil {
+			return "", err
 		}
-		short[i] = shortName(name)
+		short[i] = cluster.ShortName(name)
 	}
 	// The connector may itself name the host, so it comes first.
 	line = strings.ReplaceAll(line, "DEFAULT_CONNECTOR", s.connector)
-	return strings.NewReplacer(
-		"HOSTNAME_FQDN", node, "HOSTNAME_SHORT", shortName(node),
-		"GROUP_FQDN", strings.Join(group, ","), "GROUP_SHORT", strings.Join(short, ","),
-	).Replace(line), nil
-}
-
-const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-
-func shortName(host string) string {
-	name, _, _ := strings.Cut(host, ".")
-	return name
+	line, err := cluster.ForNode(line, node)
+	if err != nil {
+		return "", err
+	}
+	return strings.NewReplacer("GROUP_FQDN", strings.Join(group, ","), "GROUP_SHORT", strings.Join(short, ",")).Replace(line), nil
 }

@@ -219,11 +219,12 @@ func (n nodes) intoMiniOS(ctx context.Context, t *workflow.Task, node string) er
 }
 
 // loading is the script that loads the mini-OS and leaves for it a moment later, so
-// that the answer gets out; or has the site's script do it. The file systems of the running system stay clean: they
-// are synced and made read-only, as the trusted one is kept. The kernel does the latter
-// when it comes to it; it is waited for, a second at most. As on the way into the
-// deployed system, the checksums of a kernel that is left for at once are not wanted
-// (agent/internal/kexec); where that is refused, the kernel makes them.
+// that the answer gets out; or has the site's script do it. The file systems of the
+// running system stay clean: they are synced and made read-only, as the trusted one
+// is kept. The kernel does the latter when it comes to it; it is waited for, a second
+// at most. As on the way into the deployed system, the checksums of a kernel that is
+// left for at once are not wanted (agent/internal/kexec); where that is refused, the
+// kernel makes them.
 func loading(files []BootFile, load cluster.Loading) string {
 	var b strings.Builder
 	b.WriteString("set -e\ncd \"$(dirname \"$KADEPLOY_KEXEC_KERNEL\")\"\ncat")

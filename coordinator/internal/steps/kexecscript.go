@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"kadeploy/coordinator/internal/cluster"
 	"kadeploy/coordinator/internal/workflow"
 )
 
@@ -16,15 +17,16 @@ const kexecScript = "kexec.script"
 // beforeKexec runs the site's command on the coordinator's host before a node is told
 // to enter another kernel (kexec.server_precmd). A node whose command fails stays.
 func (n nodes) beforeKexec(ctx context.Context, t *workflow.Task, node string) error {
-	command := t.Cluster.Loading.Before
-	if command == "" {
+	if t.Cluster.Loading.Before == "" {
 		return nil
 	}
 	if n.Site == nil {
 		return errors.New("kexec.server_precmd: there is nothing that runs the site's commands")
 	}
-	short, _, _ := strings.Cut(node, ".")
-	line := strings.NewReplacer("HOSTNAME_FQDN", node, "HOSTNAME_SHORT", short).Replace(command)
+	line, err := cluster.ForNode(t.Cluster.Loading.Before, node)
+	if err != nil {
+		return fmt.Errorf("kexec.server_precmd: %w", err)
+	}
 	stdout, stderr, err := n.Site.Run(ctx, line)
 	if t.Output != nil {
 		t.Output(node, line, stdout, stderr, exitOf(err))

@@ -10,7 +10,8 @@ import (
 	"kadeploy/coordinator/internal/layout"
 )
 
-// builtinParts are the partitions of the agents' built-in scheme.
+// builtinParts are the partitions of the built-in scheme, whose sizes only the agents
+// know (agent/internal/disk/scheme.go).
 var builtinParts = []layout.Part{
 	{Number: 1, Label: "SWAP"}, {Number: 2, Label: "PROD"}, {Number: 3, Label: "DEPLOY"},
 	{Number: 4, Label: "EFI"}, {Number: 5, Label: "TMP"}, {Number: 6, Label: "BIOS"},

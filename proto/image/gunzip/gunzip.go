@@ -162,10 +162,7 @@ func (r *Reader) consumed() int { return r.pos - int(r.count/8) }
 
 // fill has most bytes of input at hand; at the end of the input they are zeros.
 func (r *Reader) fill() {
-	if len(r.in)-r.pos >= most && (r.end-r.pos >= most || r.atEnd) {
-		return
-	}
-	if r.atEnd {
+	if r.atEnd || r.end-r.pos >= most {
 		return
 	}
 	back := int(r.count / 8) // consumed reckons with what is in bits

@@ -74,49 +74,16 @@ func number(symbol int, n uint) uint32 { return uint32(symbol)<<16 | uint32(n) }
 // whose first part has main bits. A code must be complete, but for one of no symbol,
 // and one of a single symbol of one bit.
 func build(table []uint32, main uint, lengths []uint8, entry func(symbol int, n uint) uint32) bool {
-	var count [maxBits + 1]int
-	longest := uint(0)
-	for _, n := range lengths {
-		count[n]++
-		longest = max(longest, uint(n))
-	}
-	count[0] = 0
-	var next [maxBits + 2]int
-	code := 0
-	for n := 1; n <= maxBits; n++ {
-		next[n] = code
-		code = (code + count[n]) << 1
-	}
-	used := 0
-	for n, c := range count {
-		used += c << (maxBits - n)
-	}
-	single := longest == 1 && count[1] == 1
-	if longest > 0 && used != 1<<maxBits && !single {
+	next, ok := canonical(lengths)
+	if !ok {
 		return false
 	}
 	first := table[:1<<main]
-	if longest == 0 || single {
-		for i := range first {
-			first[i] = isOther
-		}
+	for i := range first {
+		first[i] = isOther // what no code of the two incomplete ones begins with
 	}
-	seconds := len(first) // where the next second table begins
-	// Second tables are as long as the longest code with their beginning needs.
-	var deepest [1 << mainBits]uint8
-	if longest > main {
-		follow := next
-		for _, n := range lengths {
-			if n == 0 {
-				continue
-			}
-			c := follow[n]
-			follow[n]++
-			if uint(n) > main {
-				low := reverse(c, uint(n)) & (1<<main - 1)
-				deepest[low] = max(deepest[low], n)
-			}
-		}
+	if !seconds(table, main, lengths, next) {
+		return false
 	}
 	for symbol, length := range lengths {
 		if length == 0 {
@@ -125,30 +92,60 @@ func build(table []uint32, main uint, lengths []uint8, entry func(symbol int, n 
 		n := uint(length)
 		c := reverse(next[n], n)
 		next[n]++
-		if n <= main {
-			e := entry(symbol, n)
-			for i := c; i < len(first); i += 1 << n {
-				first[i] = e
-			}
+		part := first
+		if n > main {
+			at := first[c&(1<<main-1)]
+			part = table[at>>16&0x7fff:][:1<<(at>>8&15)]
+			c, n = c>>main, n-main
+		}
+		e := entry(symbol, n)
+		for i := c; i < len(part); i += 1 << n {
+			part[i] = e
+		}
+	}
+	return true
+}
+
+// canonical are the first codes of each length; false if the code is not one to be taken.
+func canonical(lengths []uint8) (next [maxBits + 1]int, ok bool) {
+	var count [maxBits + 1]int
+	symbols := 0
+	for _, n := range lengths {
+		if n > 0 {
+			count[n]++
+			symbols++
+		}
+	}
+	code, used := 0, 0
+	for n := 1; n <= maxBits; n++ {
+		next[n] = code
+		code = (code + count[n]) << 1
+		used += count[n] << (maxBits - n)
+	}
+	return next, used == 1<<maxBits || symbols == 0 || symbols == 1 && count[1] == 1
+}
+
+// seconds makes room for the second tables, which begin behind the first one and are
+// as long as the longest code with their beginning needs; false if they do not fit.
+func seconds(table []uint32, main uint, lengths []uint8, next [maxBits + 1]int) bool {
+	var deepest [1 << mainBits]uint8 // bits behind the first ones
+	for _, length := range lengths {
+		if n := uint(length); n > 0 {
+			low := reverse(next[n], n) & (1<<main - 1)
+			next[n]++
+			deepest[low] = max(deepest[low], uint8(max(n, main)-main))
+		}
+	}
+	end := 1 << main
+	for low, width := range deepest[:1<<main] {
+		if width == 0 {
 			continue
 		}
-		low := c & (1<<main - 1)
-		width := uint(deepest[low]) - main
-		if deepest[low]&0x80 == 0 { // its table is not there yet
-			if seconds+1<<width > len(table) {
-				return false
-			}
-			first[low] = isOther | isSecond | uint32(seconds)<<16 | uint32(width)<<8 | uint32(main)
-			seconds += 1 << width
-			deepest[low] |= 0x80
-		} else {
-			width = uint(deepest[low]&0x7f) - main
+		if end+1<<width > len(table) {
+			return false
 		}
-		start := int(first[low] >> 16 & 0x7fff)
-		e := entry(symbol, n-main)
-		for i := c >> main; i < 1<<width; i += 1 << (n - main) {
-			table[start+i] = e
-		}
+		table[low] = isOther | isSecond | uint32(end)<<16 | uint32(width)<<8 | uint32(main)
+		end += 1 << width
 	}
 	return true
 }
